@@ -1,0 +1,132 @@
+"""Array libraries and devices: which library an array belongs to, and moving arrays between them.
+
+The only module that imports CuPy, and it does so only when a GPU is asked for.
+"""
+
+import importlib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+Array: TypeAlias = Any
+"""A NumPy or CuPy array; the shape stands in the docstring of each function."""
+
+Device: TypeAlias = Literal["cpu", "gpu"]
+
+
+def array_module(x: Array) -> Any:
+    """Return the library that array `x` belongs to: the module `numpy` or `cupy`.
+
+    The arrays decide, so the same line of code runs on both. An array of a library exists only
+    once that library is imported, hence looking it up never imports anything.
+    """
+    return sys.modules[type(x).__module__.partition(".")[0]]
+
+
+@dataclass(frozen=True)
+class DeviceStatus:
+    """Whether a device can be used, and if it can't, why and what to do about it."""
+
+    device: Device
+    usable: bool
+    detail: str
+
+
+def _gpu_status() -> DeviceStatus:
+    try:
+        cupy = importlib.import_module("cupy")
+    except ModuleNotFoundError as error:
+        if error.name != "cupy":
+            return DeviceStatus("gpu", False, _broken(error))
+        return DeviceStatus(
+            "gpu",
+            False,
+            "CuPy is not installed; install the one for your CUDA version: "
+            "pip install cupy-cuda12x or pip install cupy-cuda13x",
+        )
+    except Exception as error:  # a half-installed CuPy raises ImportError, OSError and others
+        return DeviceStatus("gpu", False, _broken(error))
+    try:
+        count = cupy.cuda.runtime.getDeviceCount()
+    except cupy.cuda.runtime.CUDARuntimeError as error:
+        return DeviceStatus("gpu", False, _no_device(str(error)))
+    if count == 0:
+        return DeviceStatus("gpu", False, _no_device("the driver reports 0 devices"))
+    try:
+        ones = cupy.ones((2, 2), dtype=np.float32)
+        float((cupy.tanh(ones) @ ones).sum())  # compiles a kernel and calls cuBLAS
+    except Exception as error:  # missing CUDA libraries show only now, in many forms
+        return DeviceStatus("gpu", False, _broken(error))
+    name = cupy.cuda.runtime.getDeviceProperties(0)["name"]
+    return DeviceStatus("gpu", True, f"{name.decode()} through CuPy {cupy.__version__}")
+
+
+def _no_device(reason: str) -> str:
+    return (
+        f"CuPy is installed but finds no GPU ({reason}); install an NVIDIA driver and check that "
+        "nvidia-smi lists a device"
+    )
+
+
+def _broken(error: Exception) -> str:
+    return (
+        f"CuPy is installed but does not work ({type(error).__name__}: {error}); reinstall the "
+        "build that matches your CUDA version: pip uninstall the present one, then "
+        "pip install cupy-cuda12x or cupy-cuda13x with the CUDA libraries it needs"
+    )
+
+
+def available_devices() -> dict[Device, DeviceStatus]:
+    """Say which devices can be used, and why a GPU can't.
+
+    Returns
+    -------
+    dict
+        `"cpu"` and `"gpu"`, each with its `DeviceStatus`. The GPU counts as usable once a small
+        product has run on it.
+    """
+    cpu = DeviceStatus("cpu", True, f"NumPy {np.__version__}")
+    return {"cpu": cpu, "gpu": _gpu_status()}
+
+
+def resolve_device(device: str) -> Device:
+    """Turn `"cpu"`, `"gpu"` or `"auto"` into the device to use.
+
+    Raises
+    ------
+    ValueError
+        `device` is none of the three.
+    RuntimeError
+        `device` is `"gpu"` and no GPU can be used; the message says why and how to mend it.
+    """
+    if device not in ("cpu", "gpu", "auto"):
+        raise ValueError(f"device must be 'cpu', 'gpu' or 'auto', got {device!r}")
+    if device == "cpu":
+        return "cpu"
+    gpu = available_devices()["gpu"]
+    if gpu.usable:
+        return "gpu"
+    if device == "gpu":
+        raise RuntimeError(f"device='gpu' cannot be used: {gpu.detail}")
+    return "cpu"
+
+
+def device_module(device: Device) -> Any:
+    """Return the array library of a device: `numpy` for `"cpu"`, `cupy` for `"gpu"`."""
+    return np if device == "cpu" else importlib.import_module("cupy")
+
+
+def to_device(arrays: Mapping[str, Array], device: Device) -> dict[str, Array]:
+    """Return `arrays` with every array on `device`; those already there are not copied."""
+    if device == "cpu":
+        return {name: to_numpy(array) for name, array in arrays.items()}
+    cupy = device_module(device)
+    return {name: cupy.asarray(array) for name, array in arrays.items()}
+
+
+def to_numpy(array: Array) -> np.ndarray[Any, Any]:
+    """Return `array` as a NumPy array in host memory; a NumPy array is returned as it is."""
+    return array.get() if hasattr(array, "get") else np.asarray(array)

@@ -1,0 +1,1 @@
+"""Cells: one time step of a recurrent network, forward and backward."""

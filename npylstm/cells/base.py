@@ -1,0 +1,138 @@
+"""What every cell has in common: one time step forward, one time step backward.
+
+A cell is a frozen dataclass of hyper-parameters. It holds no arrays: parameters come in as a
+plain dictionary, the state as a named tuple, and both leave as new ones.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+
+from npylstm.backend import Array, array_module
+from npylstm.checks import check_array
+from npylstm.initializers import Rng
+
+Params: TypeAlias = dict[str, Array]
+"""Parameters or their gradients: the same keys, the same shapes."""
+
+State: TypeAlias = tuple[Any, ...]
+"""What a cell carries from step to step: a named tuple of arrays, with the output h first."""
+
+Cache: TypeAlias = tuple[Any, ...]
+"""What a step's forward pass keeps for its backward pass; its first entry is the input x."""
+
+
+def mT(a: Array) -> Array:
+    """Transpose the last two axes, whatever stands in front of them."""
+    return a.swapaxes(-1, -2)
+
+
+def map_state(function: Callable[..., Any], *states: Any) -> Any:
+    """Apply `function` to the arrays that stand at the same place in every state."""
+    first = states[0]
+    if not isinstance(first, tuple):
+        return function(*states)
+    parts = [map_state(function, *parts) for parts in zip(*states, strict=True)]
+    return type(first)(*parts) if hasattr(first, "_fields") else tuple(parts)
+
+
+class Cell(ABC):
+    """One time step of a recurrent network.
+
+    Attributes
+    ----------
+    input_size : int
+        D, the width of the input.
+    hidden_size : int
+        H, the number of units.
+    gates : tuple of str
+        Names of the blocks of H columns in `W_x`, `W_h` and `b`, in their order.
+    """
+
+    input_size: int
+    hidden_size: int
+    gates: ClassVar[tuple[str, ...]]
+
+    @property
+    @abstractmethod
+    def param_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The name and shape of every parameter."""
+
+    @property
+    @abstractmethod
+    def state_sizes(self) -> State:
+        """The state with each array's width in its place."""
+
+    @abstractmethod
+    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+        """Draw initial parameters."""
+
+    @abstractmethod
+    def forward(self, params: Params, x: Array, state: Any) -> tuple[Any, Cache]:
+        """Run one step.
+
+        Parameters
+        ----------
+        params : dict of arrays
+            Shapes as in `param_shapes`.
+        x : array (B, D)
+            The input of this step.
+        state : named tuple of arrays (B, H)
+            The state of the step before.
+
+        Returns
+        -------
+        state : named tuple of arrays (B, H)
+            The new state; its first entry is the output.
+        cache : tuple
+            What `backward` needs.
+        """
+
+    @abstractmethod
+    def backward(self, params: Params, cache: Cache, dstate: Any) -> tuple[Array, Any, Params]:
+        """Carry the loss gradient one step back.
+
+        Parameters
+        ----------
+        params : dict of arrays
+            The ones that `forward` had.
+        cache : tuple
+            What `forward` returned.
+        dstate : named tuple of arrays (B, H)
+            ∂L/∂(new state), from the loss at this step and from the step after it together.
+
+        Returns
+        -------
+        dx : array (B, D)
+            ∂L/∂x.
+        dstate_prev : named tuple of arrays (B, H)
+            ∂L/∂(previous state).
+        grads : dict of arrays
+            ∂L/∂(each parameter), by this step, summed over the batch.
+        """
+
+    @property
+    def output_size(self) -> int:
+        """The width of the output h."""
+        return int(self.state_sizes[0])
+
+    def zero_state(self, x: Array) -> Any:
+        """Return a state of zeros for an input x (B, D), on its device and in its dtype."""
+        xp = array_module(x)
+        return map_state(lambda size: xp.zeros((*x.shape[:-1], size), x.dtype), self.state_sizes)
+
+    def check(self, params: Params, x: Array, state: Any) -> None:
+        """Raise TypeError or ValueError unless params, x (B, D) and state fit the cell."""
+        shapes = self.param_shapes
+        if params.keys() != shapes.keys():
+            raise ValueError(f"params must have the keys {sorted(shapes)}, got {sorted(params)}")
+        for name, shape in shapes.items():
+            check_array(f"params[{name!r}]", params[name], shape)
+        check_array("x", x, ("B", self.input_size))
+        sizes = self.state_sizes
+        if not isinstance(state, tuple) or len(state) != len(sizes):
+            raise ValueError(f"state must be a {type(sizes).__name__}, got {state!r}")
+        for field, size, array in zip(type(sizes).__annotations__, sizes, state, strict=True):
+            check_array(f"state.{field}", array, (x.shape[-2], size))

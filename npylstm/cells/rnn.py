@@ -1,0 +1,115 @@
+"""The vanilla recurrent network, one time step."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from npylstm.activations import ACTIVATIONS, check_activation
+from npylstm.backend import Array
+from npylstm.cells.base import Cache, Cell, Params, mT
+from npylstm.checks import check_size
+from npylstm.initializers import Rng, check_initializers, draw_kernel
+
+
+class RNNState(NamedTuple):
+    """The state of a vanilla RNN: its output h (B, H)."""
+
+    h: Array
+
+
+@dataclass(frozen=True)
+class RNNCell(Cell):
+    """Vanilla recurrent cell (Elman 1990; Graves 2012, eqs. 3.30-3.34).
+
+    ::
+
+        z = x W_x + h_prev W_h + b
+        h = φ(z)
+
+    and backwards, with dh = ∂L/∂h and φ' written in terms of h::
+
+        dz      = dh ⊙ φ'(z)
+        dx      = dz W_xᵀ           dW_x = xᵀ dz
+        dh_prev = dz W_hᵀ           dW_h = h_prevᵀ dz        db = Σ_batch dz
+
+    Parameters
+    ----------
+    input_size : int
+        D, the width of the input.
+    hidden_size : int
+        H, the number of units.
+    activation : str
+        φ, one of `npylstm.activations.ACTIVATIONS`.
+    kernel_initializer : str
+        How W_x and W_h are drawn, together as one matrix: see `npylstm.initializers.draw`.
+    recurrent_initializer : str, optional
+        How W_h is drawn instead: `"orthogonal"`, or `"identity"`, which with
+        `activation="relu"` makes an IRNN (Le, Jaitly & Hinton 2015).
+
+    Raises
+    ------
+    ValueError
+        A size below one, an unknown activation or initialiser.
+
+    Examples
+    --------
+    >>> cell = RNNCell(input_size=3, hidden_size=4)
+    >>> params = cell.init(rng=0)
+    >>> x = np.ones((2, 3))
+    >>> state, cache = cell.forward(params, x, cell.zero_state(x))
+    >>> dx, dstate_prev, grads = cell.backward(params, cache, RNNState(np.ones((2, 4))))
+    """
+
+    input_size: int
+    hidden_size: int
+    activation: str = "tanh"
+    kernel_initializer: str = "glorot_uniform"
+    recurrent_initializer: str | None = None
+    gates: ClassVar[tuple[str, ...]] = ("h",)
+
+    def __post_init__(self) -> None:
+        check_size("input_size", self.input_size)
+        check_size("hidden_size", self.hidden_size)
+        check_activation("activation", self.activation)
+        check_initializers(self.kernel_initializer, self.recurrent_initializer)
+
+    @property
+    def param_shapes(self) -> dict[str, tuple[int, ...]]:
+        """W_x (D, H), W_h (H, H), b (H,)."""
+        D, H = self.input_size, self.hidden_size
+        return {"W_x": (D, H), "W_h": (H, H), "b": (H,)}
+
+    @property
+    def state_sizes(self) -> RNNState:
+        """h: H."""
+        return RNNState(self.hidden_size)
+
+    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+        """Draw W_x and W_h; b starts at zero."""
+        W_x, W_h = draw_kernel(
+            np.random.default_rng(rng),
+            (self.input_size, self.hidden_size, 1),
+            self.kernel_initializer,
+            self.recurrent_initializer,
+        )
+        b = np.zeros(self.hidden_size)
+        return {"W_x": W_x.astype(dtype), "W_h": W_h.astype(dtype), "b": b.astype(dtype)}
+
+    def forward(self, params: Params, x: Array, state: RNNState) -> tuple[RNNState, Cache]:
+        """Run one step; see `Cell.forward`."""
+        self.check(params, x, state)
+        (h_prev,) = state
+        z = x @ params["W_x"] + h_prev @ params["W_h"] + params["b"][..., None, :]
+        h = ACTIVATIONS[self.activation].function(z)
+        return RNNState(h), (x, h_prev, h)
+
+    def backward(
+        self, params: Params, cache: Cache, dstate: RNNState
+    ) -> tuple[Array, RNNState, Params]:
+        """Carry the gradient one step back; see `Cell.backward`."""
+        x, h_prev, h = cache
+        (dh,) = dstate
+        dz = dh * ACTIVATIONS[self.activation].slope(h)
+        grads = {"W_x": mT(x) @ dz, "W_h": mT(h_prev) @ dz, "b": dz.sum(axis=-2)}
+        return dz @ mT(params["W_x"]), RNNState(dz @ mT(params["W_h"])), grads

@@ -1,0 +1,58 @@
+"""One clear error for bad input: the argument's name, the value it had, what was expected."""
+
+import math
+from collections.abc import Iterable
+from numbers import Integral, Real
+from typing import Any
+
+
+def check_size(name: str, value: Any) -> None:
+    """Raise ValueError unless `value` is an integer of at least 1."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be a positive integer, got {value!r}")
+
+
+def check_number(
+    name: str, value: Any, low: float = -math.inf, high: float = math.inf, open_low: bool = False
+) -> None:
+    """Raise ValueError unless `value` is a finite number in [low, high], or in (low, high]."""
+    finite = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not finite or not low <= value <= high or (open_low and value == low):
+        interval = f"{'(' if open_low or low == -math.inf else '['}{low:g}, {high:g}]"
+        raise ValueError(f"{name} must be a finite number in {interval}, got {value!r}")
+
+
+def check_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
+    """Raise ValueError unless `value` is one of `choices`."""
+    known = list(choices)
+    if value not in known:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
+
+
+def check_array(name: str, array: Any, shape: tuple[int | str, ...]) -> None:
+    """Raise an error unless `array` holds floating-point numbers and its last axes fit `shape`.
+
+    A string in `shape`, such as `"B"`, stands for any size. More axes in front are allowed: they
+    number independent networks.
+
+    Raises
+    ------
+    TypeError
+        Not an array, or one of integers or objects.
+    ValueError
+        A shape that does not fit.
+    """
+    if not hasattr(array, "dtype"):
+        raise TypeError(f"{name} must be an array, got {type(array).__name__}")
+    if array.dtype.kind not in "fc":
+        raise TypeError(
+            f"{name} must hold floating-point numbers, got dtype {array.dtype}; "
+            "convert it, for example with .astype(np.float32)"
+        )
+    trailing = array.shape[max(array.ndim - len(shape), 0) :]
+    if len(trailing) != len(shape) or any(
+        want != have and not isinstance(want, str)
+        for have, want in zip(trailing, shape, strict=True)
+    ):
+        wanted = ", ".join(map(str, shape))
+        raise ValueError(f"{name} must have shape ({wanted}), got {tuple(array.shape)}")

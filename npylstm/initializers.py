@@ -1,0 +1,112 @@
+"""Initial values of weight matrices, by name.
+
+Weights are always drawn by NumPy in float64 and cast or moved afterwards, so that every dtype and
+device starts from the same numbers.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from npylstm.checks import check_choice, check_number
+
+Matrix: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+Rng: TypeAlias = int | np.random.Generator | None
+"""A source of randomness: None for a fresh one, a seed, or a generator (SPEC 7)."""
+
+
+def glorot_uniform(rng: np.random.Generator, shape: tuple[int, int]) -> Matrix:
+    """Uniform on [-l, l] with l = sqrt(6 / (rows + columns)) (Glorot & Bengio 2010, eq. 16)."""
+    limit = math.sqrt(6 / sum(shape))
+    return rng.uniform(-limit, limit, shape)
+
+
+def orthogonal(rng: np.random.Generator, shape: tuple[int, int]) -> Matrix:
+    """Orthonormal rows or columns, uniform over all such matrices (Saxe et al. 2014)."""
+    rows, columns = shape
+    q, r = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))
+    q = q * np.sign(np.diag(r))  # without the signs QR would not be uniform (Mezzadri 2007)
+    return q if rows >= columns else q.T
+
+
+def identity(rng: np.random.Generator, shape: tuple[int, int]) -> Matrix:
+    """Ones on the diagonal, zeros elsewhere (the recurrence of Le, Jaitly & Hinton 2015)."""
+    return np.eye(*shape)
+
+
+def normal(rng: np.random.Generator, shape: tuple[int, int], std: float) -> Matrix:
+    """Gaussian with mean 0 and standard deviation `std`."""
+    return rng.normal(0.0, std, shape)
+
+
+def uniform(rng: np.random.Generator, shape: tuple[int, int], limit: float) -> Matrix:
+    """Uniform on [-limit, limit]."""
+    return rng.uniform(-limit, limit, shape)
+
+
+FIXED: dict[str, Callable[[np.random.Generator, tuple[int, int]], Matrix]] = {
+    "glorot_uniform": glorot_uniform,
+    "orthogonal": orthogonal,
+    "identity": identity,
+}
+SCALED: dict[str, Callable[[np.random.Generator, tuple[int, int], float], Matrix]] = {
+    "normal": normal,
+    "uniform": uniform,
+}
+
+
+def draw(name: str, rng: np.random.Generator, shape: tuple[int, int]) -> Matrix:
+    """Draw a matrix by an initialiser's name, `"orthogonal"` or, with its scale, `"normal:0.1"`.
+
+    Raises
+    ------
+    ValueError
+        No such initialiser, or a scale that is missing, not wanted or not positive.
+    """
+    kind, scale = parse(name)
+    return FIXED[kind](rng, shape) if scale is None else SCALED[kind](rng, shape, scale)
+
+
+def draw_kernel(
+    rng: np.random.Generator,
+    sizes: tuple[int, int, int],
+    kernel_initializer: str,
+    recurrent_initializer: str | None,
+) -> tuple[Matrix, Matrix]:
+    """Draw W_x (D, blocks H) and W_h (H, blocks H) of a cell with `sizes` (D, H, blocks).
+
+    Without a `recurrent_initializer` both are cut from one draw of shape (D + H, blocks H), like
+    the kernel of a TensorFlow 1 cell; the sizes of that matrix set the scale of a Glorot draw.
+    With one, W_h is `blocks` separate draws of shape (H, H), side by side.
+    """
+    D, H, blocks = sizes
+    if recurrent_initializer is None:
+        kernel = draw(kernel_initializer, rng, (D + H, blocks * H))
+        return kernel[:D], kernel[D:]
+    W_x = draw(kernel_initializer, rng, (D, blocks * H))
+    W_h = [draw(recurrent_initializer, rng, (H, H)) for _ in range(blocks)]
+    return W_x, np.concatenate(W_h, axis=1)
+
+
+def parse(name: str, argument: str = "initializer") -> tuple[str, float | None]:
+    """Split an initialiser's name into its kind and scale; raise ValueError if it is none."""
+    kind, colon, scale = str(name).partition(":")
+    if kind in FIXED and not colon:
+        return kind, None
+    if kind not in SCALED:
+        check_choice(argument, name, [*FIXED, *(f"{scaled}:SCALE" for scaled in SCALED)])
+    try:
+        value = float(scale)
+    except ValueError:
+        raise ValueError(f"{argument} must read '{kind}:SCALE', got {name!r}") from None
+    check_number(f"the scale of {argument} {name!r}", value, low=0, open_low=True)
+    return kind, value
+
+
+def check_initializers(kernel_initializer: str, recurrent_initializer: str | None) -> None:
+    """Raise ValueError unless both name initialisers; the second may be None."""
+    parse(kernel_initializer, "kernel_initializer")
+    if recurrent_initializer is not None:
+        parse(recurrent_initializer, "recurrent_initializer")

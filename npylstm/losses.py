@@ -1,0 +1,119 @@
+"""Loss functions: the value, and its gradient with respect to what the network puts out.
+
+Every loss is a weighted sum over the batch, the last axis but one; the weights are 1/B, which makes
+it the mean, unless they are given. Axes in front (time, independent networks) are kept: one value
+for each, and the gradient is that of each value alone.
+"""
+
+import numpy as np
+
+from npylstm.backend import Array, array_module
+from npylstm.checks import check_array
+
+
+def softmax(logits: Array) -> Array:
+    """Softmax over the last axis, stable for logits of any size."""
+    exp = array_module(logits).exp(logits - _largest(logits))
+    return exp / exp.sum(axis=-1, keepdims=True)
+
+
+def softmax_cross_entropy(
+    logits: Array, labels: Array, weights: Array | None = None
+) -> tuple[Array, Array]:
+    """Cross-entropy between softmax(logits) and the labels (Graves 2012, sec. 3.1.3).
+
+    ::
+
+        L = -Σ_b w_b Σ_k z_bk log y_bk        y = softmax(logits), z the labels as one-of-K rows
+        dlogits_b = w_b (y_b - z_b)
+
+    Parameters
+    ----------
+    logits : array (..., B, K)
+        The network's outputs before the softmax.
+    labels : array (..., B) of int, or (..., B, K)
+        Class numbers 0 to K - 1, or a probability for each class.
+    weights : array (..., B), optional
+        w, 1/B by default.
+
+    Returns
+    -------
+    loss : array (...)
+        In nats; a scalar for logits of shape (B, K).
+    dlogits : array (..., B, K)
+        ∂L/∂logits.
+
+    Raises
+    ------
+    TypeError
+        Logits that are not floating-point numbers.
+    ValueError
+        Labels of another shape, or class numbers outside 0..K-1.
+    """
+    check_array("logits", logits, ("B", "K"))
+    xp = array_module(logits)
+    K, B = logits.shape[-1], logits.shape[-2]
+    if labels.dtype.kind in "iu":
+        _check_shape("labels", labels, logits.shape[:-1])
+        # On a GPU this check would make the host wait for the device at every step.
+        if xp is np and labels.size and not 0 <= labels.min() <= labels.max() < K:
+            raise ValueError(
+                f"labels must be between 0 and K - 1 = {K - 1}, "
+                f"got values from {labels.min()} to {labels.max()}"
+            )
+        labels = (labels[..., None] == xp.arange(K)).astype(logits.dtype)
+    _check_shape("labels", labels, logits.shape)
+
+    shifted = logits - _largest(logits)
+    log_probabilities = shifted - xp.log(xp.exp(shifted).sum(axis=-1, keepdims=True))
+    w = 1 / B if weights is None else weights[..., None]
+    loss = -(w * labels * log_probabilities).sum(axis=(-2, -1))
+    return loss, w * (xp.exp(log_probabilities) - labels)
+
+
+def mean_squared_error(
+    outputs: Array, targets: Array, weights: Array | None = None
+) -> tuple[Array, Array]:
+    """Squared error, summed over the K outputs.
+
+    ::
+
+        L = Σ_b w_b Σ_k (y_bk - z_bk)²
+        dy_b = 2 w_b (y_b - z_b)
+
+    Parameters
+    ----------
+    outputs, targets : array (..., B, K)
+        y and z.
+    weights : array (..., B), optional
+        w, 1/B by default.
+
+    Returns
+    -------
+    loss : array (...)
+        A scalar for outputs of shape (B, K).
+    doutputs : array (..., B, K)
+        ∂L/∂y.
+
+    Raises
+    ------
+    TypeError
+        Outputs that are not floating-point numbers.
+    ValueError
+        Targets of another shape.
+    """
+    check_array("outputs", outputs, ("B", "K"))
+    _check_shape("targets", targets, outputs.shape)
+    w = 1 / outputs.shape[-2] if weights is None else weights[..., None]
+    difference = outputs - targets
+    return (w * difference**2).sum(axis=(-2, -1)), 2 * w * difference
+
+
+def _largest(logits: Array) -> Array:
+    """Return each row's largest logit; with it subtracted, no exponential overflows."""
+    return logits.real.max(axis=-1, keepdims=True)
+
+
+def _check_shape(name: str, array: Array, expected: tuple[int, ...]) -> None:
+    if array.shape != expected:
+        raise ValueError(f"{name} must have shape {tuple(expected)}, got {tuple(array.shape)}")

@@ -1,0 +1,178 @@
+"""Whole models: recurrent layers, a dense head and a loss."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from npylstm.backend import Array, array_module
+from npylstm.cells.base import Cell, Params, mT
+from npylstm.checks import check_choice, check_number, check_size
+from npylstm.initializers import Rng
+from npylstm.losses import mean_squared_error, softmax_cross_entropy
+from npylstm.sequence.layers import Layer, as_layer
+from npylstm.sequence.unroll import Lengths, alive_mask
+
+LOSSES = {"cross_entropy": softmax_cross_entropy, "mean_squared_error": mean_squared_error}
+"""The losses by name."""
+
+
+@dataclass(frozen=True)
+class SequenceModel:
+    """A layer, a dense head on its outputs, and a loss.
+
+    ::
+
+        outputs = layer(xs)                          (T, B, H)
+        y       = outputs[last step] W_y + b_y       many-to-one
+        y_t     = outputs[t] W_y + b_y               many-to-many (`every_step=True`)
+
+    Its parameters are the layer's and the head's, `W_y` (H, K) and `b_y` (K,).
+
+    Parameters
+    ----------
+    layer : Layer or Cell
+        The recurrent part.
+    output_size : int
+        K, the number of classes or of targets.
+    loss : str
+        `"cross_entropy"` (softmax, class labels) or `"mean_squared_error"`.
+    every_step : bool
+        Whether there is a target at every step or one for the whole sequence.
+    head_std : float
+        W_y and b_y are drawn from a Gaussian with this standard deviation.
+
+    Raises
+    ------
+    ValueError
+        An output size below one, an unknown loss, a negative standard deviation.
+    """
+
+    layer: Layer | Cell
+    output_size: int
+    loss: str = "cross_entropy"
+    every_step: bool = False
+    head_std: float = 0.01
+
+    def __post_init__(self) -> None:
+        as_layer(self.layer)
+        check_size("output_size", self.output_size)
+        check_choice("loss", self.loss, LOSSES)
+        check_number("head_std", self.head_std, low=0)
+
+    @property
+    def recurrent(self) -> Layer:
+        """The recurrent part as a layer."""
+        return as_layer(self.layer)
+
+    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+        """Draw the layer's parameters, then W_y and b_y."""
+        rng = np.random.default_rng(rng)
+        params = self.recurrent.init(rng, dtype)
+        H, K = self.recurrent.output_size, self.output_size
+        params["W_y"] = rng.normal(0.0, self.head_std, (H, K)).astype(dtype)
+        params["b_y"] = rng.normal(0.0, self.head_std, K).astype(dtype)
+        return params
+
+    def predict(self, params: Params, xs: Array, lengths: Lengths = None) -> Array:
+        """Return y without keeping anything for a backward pass, and without dropout.
+
+        Parameters
+        ----------
+        params : dict of arrays
+            As `init` returns them.
+        xs : array (T, B, D)
+            The inputs, time first.
+        lengths : sequence of int (B,), optional
+            How many steps each sequence has.
+
+        Returns
+        -------
+        y : array (B, K), or (T, B, K) with `every_step`
+            Logits or predicted values.
+        """
+        outputs, _, _ = self.recurrent.forward(
+            _recurrent(params), xs, lengths=lengths, keep_tape=False
+        )
+        return self._head(params, self._read(outputs, lengths))
+
+    def loss_and_grads(
+        self,
+        params: Params,
+        xs: Array,
+        targets: Array,
+        lengths: Lengths = None,
+        rng: Rng = None,
+    ) -> tuple[Array, Params]:
+        """Return the mean loss and its gradient with respect to every parameter.
+
+        Parameters
+        ----------
+        params, xs, lengths
+            As in `predict`.
+        targets : array (B,) of int or (B, K); with `every_step` (T, B) or (T, B, K)
+            Labels or values, as the loss takes them.
+        rng : None, int or numpy.random.Generator
+            The source of dropout masks; None drops nothing.
+
+        Returns
+        -------
+        loss : array ()
+            The mean over batch and, with `every_step`, time. Independent networks on a leading
+            axis S have a loss each, (S,).
+        grads : dict of arrays
+            The same keys and shapes as `params`.
+        """
+        outputs, _, tape = self.recurrent.forward(_recurrent(params), xs, None, lengths, rng)
+        read = self._read(outputs, lengths)
+        y = self._head(params, read)
+        if self.every_step:
+            losses, dy = LOSSES[self.loss](y, targets, _step_weights(y, lengths))
+            loss = losses.sum(axis=0)
+        else:
+            loss, dy = LOSSES[self.loss](y, targets)
+
+        dW_y, db_y = mT(read) @ dy, dy.sum(axis=-2)
+        dread = dy @ mT(params["W_y"])
+        if self.every_step:
+            doutputs, dW_y, db_y = dread, dW_y.sum(axis=0), db_y.sum(axis=0)
+        else:
+            doutputs = array_module(xs).where(_last_step(outputs, lengths), dread, 0 * dread)
+        _, _, grads = self.recurrent.backward(_recurrent(params), tape, doutputs)
+        return loss, grads | {"W_y": dW_y, "b_y": db_y}
+
+    def _head(self, params: Params, read: Array) -> Array:
+        return read @ params["W_y"] + params["b_y"][..., None, :]
+
+    def _read(self, outputs: Array, lengths: Lengths) -> Array:
+        """Return what the head reads: every output (T, B, H), or each sequence's last (B, H)."""
+        if self.every_step:
+            return outputs
+        if lengths is None:
+            return outputs[-1]
+        xp = array_module(outputs)
+        last = _last_step(outputs, lengths)
+        return xp.where(last, outputs, xp.zeros_like(outputs)).sum(axis=0)
+
+
+def _recurrent(params: Params) -> Params:
+    """Return the parameters of the recurrent part alone."""
+    return {name: array for name, array in params.items() if name not in ("W_y", "b_y")}
+
+
+def _last_step(outputs: Array, lengths: Lengths) -> Array:
+    """Return a mask (T, B, 1) that is true at the last step of each sequence."""
+    T = len(outputs)
+    t = np.arange(T).reshape(-1, *(1,) * (outputs.ndim - 1))
+    ends = np.array([T]) if lengths is None else np.asarray(lengths)
+    return array_module(outputs).asarray(t == ends[:, None] - 1)
+
+
+def _step_weights(y: Array, lengths: Lengths) -> Array:
+    """Return weights (T, B) for y (T, B, K) that make the loss a mean over all real steps."""
+    xp = array_module(y)
+    T, B = y.shape[0], y.shape[-2]
+    ones = xp.ones(y.shape[:-1], y.dtype)
+    if lengths is None:
+        return ones / (T * B)
+    return alive_mask(y, lengths)[..., 0] * ones / max(int(np.sum(lengths)), 1)

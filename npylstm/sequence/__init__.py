@@ -1,0 +1,1 @@
+"""The loop over time, and layers that map whole sequences."""

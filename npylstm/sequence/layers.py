@@ -1,0 +1,581 @@
+"""Layers: what maps a whole sequence to a whole sequence, and how they combine.
+
+A cell makes one step. `Recurrent` runs a cell over a sequence; `Stack`, `Bidirectional`,
+`Residual` and `Dropout` build larger layers out of layers. All have the same three methods as a
+cell, with sequences in place of steps, so any of them can stand inside any other. Where a layer
+takes layers, a bare cell stands for `Recurrent(cell)`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from npylstm.backend import Array, array_module
+from npylstm.cells.base import Cell, Params
+from npylstm.checks import check_choice, check_number
+from npylstm.initializers import Rng
+from npylstm.sequence.unroll import Lengths, alive_mask, unroll, unroll_backward
+
+
+class Layer(ABC):
+    """A map from sequences (T, B, D) to sequences (T, B, output_size).
+
+    Attributes
+    ----------
+    input_size, output_size : int
+        The widths of its inputs and its outputs.
+    """
+
+    @property
+    @abstractmethod
+    def input_size(self) -> int:
+        """D, the width of the input."""
+
+    @property
+    @abstractmethod
+    def output_size(self) -> int:
+        """The width of the output."""
+
+    @abstractmethod
+    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+        """Draw initial parameters; those of inner layers carry a prefix, as in `"0.W_x"`."""
+
+    @abstractmethod
+    def zero_state(self, x: Array) -> Any:
+        """Return the state of zeros for an input x (B, D)."""
+
+    @abstractmethod
+    def forward(
+        self,
+        params: Params,
+        xs: Array,
+        state0: Any = None,
+        lengths: Lengths = None,
+        rng: Rng = None,
+        keep_tape: bool = True,
+    ) -> tuple[Array, Any, Any]:
+        """Run over a sequence.
+
+        Parameters
+        ----------
+        params : dict of arrays
+            As `init` returns them.
+        xs : array (T, B, D)
+            The inputs, time first.
+        state0 : optional
+            The initial state; zeros by default.
+        lengths : sequence of int (B,), optional
+            How many steps each sequence has; see `unroll`.
+        rng : None, int or numpy.random.Generator
+            The source of dropout masks. None means no dropout: without a source of randomness
+            nothing can be dropped, so a forward pass is a test-time pass unless it is told
+            otherwise.
+        keep_tape : bool
+            False for inference: nothing is kept for a backward pass.
+
+        Returns
+        -------
+        outputs : array (T, B, output_size)
+        state
+            The state after the last step.
+        tape
+            What `backward` needs.
+        """
+
+    @abstractmethod
+    def backward(
+        self, params: Params, tape: Any, doutputs: Array | None = None, dstate: Any = None
+    ) -> tuple[Array, Any, Params]:
+        """Carry the loss gradient back through the sequence.
+
+        Parameters
+        ----------
+        params, tape
+            What `forward` had and returned; neither is changed.
+        doutputs : array (T, B, output_size), optional
+            ∂L/∂outputs; zeros by default.
+        dstate : optional
+            ∂L/∂(final state); zeros by default.
+
+        Returns
+        -------
+        dxs : array (T, B, D)
+        dstate0
+            ∂L/∂(initial state).
+        grads : dict of arrays
+            The same keys and shapes as `params`.
+        """
+
+
+@dataclass(frozen=True)
+class Recurrent(Layer):
+    """A cell unrolled over the sequence.
+
+    Parameters
+    ----------
+    cell : Cell
+        Any cell.
+    """
+
+    cell: Cell
+
+    @property
+    def input_size(self) -> int:
+        """D, the width of the cell's input."""
+        return self.cell.input_size
+
+    @property
+    def output_size(self) -> int:
+        """The width of the cell's output."""
+        return self.cell.output_size
+
+    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+        """Draw the cell's parameters."""
+        return self.cell.init(rng, dtype)
+
+    def zero_state(self, x: Array) -> Any:
+        """Return the cell's state of zeros."""
+        return self.cell.zero_state(x)
+
+    def forward(
+        self,
+        params: Params,
+        xs: Array,
+        state0: Any = None,
+        lengths: Lengths = None,
+        rng: Rng = None,
+        keep_tape: bool = True,
+        state_mask: Array | None = None,
+    ) -> tuple[Array, Any, Any]:
+        """Run the cell over the sequence; see `Layer.forward` and `unroll`."""
+        return unroll(self.cell, params, xs, state0, lengths, state_mask, keep_tape)
+
+    def backward(
+        self, params: Params, tape: Any, doutputs: Array | None = None, dstate: Any = None
+    ) -> tuple[Array, Any, Params]:
+        """Back-propagate through time; see `Layer.backward` and `unroll_backward`."""
+        return unroll_backward(self.cell, params, tape, doutputs, dstate)
+
+
+@dataclass(frozen=True)
+class Stack(Layer):
+    """Layers on top of each other: each reads the outputs of the one below (Graves 2012, fig. 3.2).
+
+    The state is a tuple with each layer's state; parameters are named `"0.W_x"`, `"1.W_x"`, ...
+
+    Parameters
+    ----------
+    layers : sequence of Layer or Cell
+        From the bottom up.
+
+    Raises
+    ------
+    ValueError
+        No layers, a width that does not fit the layer below, or the same object twice.
+    """
+
+    layers: Sequence[Layer | Cell]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.layers, Sequence) or len(self.layers) == 0:
+            raise ValueError(f"layers must be a sequence of at least one, got {self.layers!r}")
+        if len({id(layer) for layer in self.layers}) < len(self.layers):
+            raise ValueError(
+                "layers holds the same object more than once, as [cell] * n does; every layer has "
+                "parameters of its own, so make each one anew: [LSTMCell(...) for _ in range(n)]"
+            )
+        object.__setattr__(self, "layers", tuple(self.layers))
+        for k, (below, above) in enumerate(pairwise(self.inner)):
+            if above.input_size != below.output_size:
+                raise ValueError(
+                    f"layers[{k + 1}] must have input_size {below.output_size}, the width of "
+                    f"layers[{k}]'s output, got {above.input_size}"
+                )
+
+    @property
+    def inner(self) -> tuple[Layer, ...]:
+        """The layers, from the bottom up."""
+        return tuple(as_layer(layer) for layer in self.layers)
+
+    @property
+    def input_size(self) -> int:
+        """The width of the bottom layer's input."""
+        return self.inner[0].input_size
+
+    @property
+    def output_size(self) -> int:
+        """The width of the top layer's output."""
+        return self.inner[-1].output_size
+
+    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+        """Draw every layer's parameters, from the bottom up."""
+        rng = np.random.default_rng(rng)
+        return _join({str(k): layer.init(rng, dtype) for k, layer in enumerate(self.inner)})
+
+    def zero_state(self, x: Array) -> Any:
+        """Return each layer's state of zeros."""
+        return tuple(layer.zero_state(x) for layer in self.inner)
+
+    def forward(
+        self,
+        params: Params,
+        xs: Array,
+        state0: Any = None,
+        lengths: Lengths = None,
+        rng: Rng = None,
+        keep_tape: bool = True,
+    ) -> tuple[Array, Any, Any]:
+        """Run the layers from the bottom up; see `Layer.forward`."""
+        rng = _generator(rng)
+        states0 = self._states(state0, "state0")
+        states, tapes = [], []
+        for k, layer in enumerate(self.inner):
+            xs, state, tape = layer.forward(
+                _part(params, str(k)), xs, states0[k], lengths, rng, keep_tape
+            )
+            states.append(state)
+            tapes.append(tape)
+        return xs, tuple(states), tuple(tapes)
+
+    def backward(
+        self, params: Params, tape: Any, doutputs: Array | None = None, dstate: Any = None
+    ) -> tuple[Array, Any, Params]:
+        """Carry the gradient from the top down; see `Layer.backward`."""
+        dstates = self._states(dstate, "dstate")
+        dstates0: list[Any] = []
+        grads: dict[str, Params] = {}
+        for k in reversed(range(len(self.inner))):
+            doutputs, dstate0, grads[str(k)] = self.inner[k].backward(
+                _part(params, str(k)), tape[k], doutputs, dstates[k]
+            )
+            dstates0.insert(0, dstate0)
+        return doutputs, tuple(dstates0), _join(grads)
+
+    def _states(self, state: Any, name: str) -> Sequence[Any]:
+        if state is None:
+            return [None] * len(self.inner)
+        if not isinstance(state, tuple) or len(state) != len(self.inner):
+            raise ValueError(f"{name} must be a tuple of {len(self.inner)} states, got {state!r}")
+        return state
+
+
+@dataclass(frozen=True)
+class Bidirectional(Layer):
+    """Two layers, one of which reads the sequence backwards (Schuster & Paliwal 1997).
+
+    The outputs stand side by side, those of the forward layer first. With lengths, each sequence
+    is reversed within its own length. The state is the pair of both states; parameters are named
+    `"forward.W_x"` and `"backward.W_x"`.
+
+    Parameters
+    ----------
+    forward_layer, backward_layer : Layer or Cell
+        Stacks for one stack a side; a `Stack` of `Bidirectional` mixes the directions at
+        every layer.
+
+    Raises
+    ------
+    ValueError
+        Input sizes that differ, or the same object twice.
+    """
+
+    forward_layer: Layer | Cell
+    backward_layer: Layer | Cell
+
+    def __post_init__(self) -> None:
+        if self.forward_layer is self.backward_layer:
+            raise ValueError(
+                "forward_layer and backward_layer are the same object; each direction has "
+                "parameters of its own, so make each one anew"
+            )
+        ahead, back = self.inner
+        if ahead.input_size != back.input_size:
+            raise ValueError(
+                f"backward_layer must have input_size {ahead.input_size}, like forward_layer, "
+                f"got {back.input_size}"
+            )
+
+    @property
+    def inner(self) -> tuple[Layer, Layer]:
+        """The forward layer and the backward layer."""
+        return as_layer(self.forward_layer), as_layer(self.backward_layer)
+
+    @property
+    def input_size(self) -> int:
+        """The width of both layers' input."""
+        return self.inner[0].input_size
+
+    @property
+    def output_size(self) -> int:
+        """The widths of both outputs together."""
+        return sum(side.output_size for side in self.inner)
+
+    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+        """Draw the parameters of the forward layer, then those of the backward layer."""
+        rng = np.random.default_rng(rng)
+        ahead, back = self.inner
+        return _join({"forward": ahead.init(rng, dtype), "backward": back.init(rng, dtype)})
+
+    def zero_state(self, x: Array) -> Any:
+        """Return both layers' states of zeros."""
+        return tuple(side.zero_state(x) for side in self.inner)
+
+    def forward(
+        self,
+        params: Params,
+        xs: Array,
+        state0: Any = None,
+        lengths: Lengths = None,
+        rng: Rng = None,
+        keep_tape: bool = True,
+    ) -> tuple[Array, Any, Any]:
+        """Run both layers; see `Layer.forward`."""
+        rng = _generator(rng)
+        ahead, back = self.inner
+        state_ahead, state_back = (None, None) if state0 is None else state0
+        out_ahead, state_ahead, tape_ahead = ahead.forward(
+            _part(params, "forward"), xs, state_ahead, lengths, rng, keep_tape
+        )
+        out_back, state_back, tape_back = back.forward(
+            _part(params, "backward"), reverse(xs, lengths), state_back, lengths, rng, keep_tape
+        )
+        outputs = array_module(xs).concatenate([out_ahead, reverse(out_back, lengths)], axis=-1)
+        return outputs, (state_ahead, state_back), (tape_ahead, tape_back, lengths)
+
+    def backward(
+        self, params: Params, tape: Any, doutputs: Array | None = None, dstate: Any = None
+    ) -> tuple[Array, Any, Params]:
+        """Carry the gradient back through both layers; see `Layer.backward`."""
+        ahead, back = self.inner
+        tape_ahead, tape_back, lengths = tape
+        dstate_ahead, dstate_back = (None, None) if dstate is None else dstate
+        dout_ahead = dout_back = None
+        if doutputs is not None:
+            dout_ahead = doutputs[..., : ahead.output_size]
+            dout_back = reverse(doutputs[..., ahead.output_size :], lengths)
+        dxs_ahead, dstate_ahead, grads_ahead = ahead.backward(
+            _part(params, "forward"), tape_ahead, dout_ahead, dstate_ahead
+        )
+        dxs_back, dstate_back, grads_back = back.backward(
+            _part(params, "backward"), tape_back, dout_back, dstate_back
+        )
+        grads = _join({"forward": grads_ahead, "backward": grads_back})
+        return dxs_ahead + reverse(dxs_back, lengths), (dstate_ahead, dstate_back), grads
+
+
+class _Wrapper(Layer):
+    """A layer around one other layer, whose widths, parameters and state it takes over."""
+
+    layer: Layer | Cell
+
+    @property
+    def inner(self) -> Layer:
+        """The layer inside."""
+        return as_layer(self.layer)
+
+    @property
+    def input_size(self) -> int:
+        """The width of the inner layer's input."""
+        return self.inner.input_size
+
+    @property
+    def output_size(self) -> int:
+        """The width of the inner layer's output."""
+        return self.inner.output_size
+
+    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+        """Draw the inner layer's parameters; there are no others."""
+        return self.inner.init(rng, dtype)
+
+    def zero_state(self, x: Array) -> Any:
+        """Return the inner layer's state of zeros."""
+        return self.inner.zero_state(x)
+
+
+@dataclass(frozen=True)
+class Residual(_Wrapper):
+    """A layer whose input is added to its output (TensorFlow 1's ResidualWrapper).
+
+    Parameters
+    ----------
+    layer : Layer or Cell
+        With an output as wide as its input.
+
+    Raises
+    ------
+    ValueError
+        The widths differ.
+    """
+
+    layer: Layer | Cell
+
+    def __post_init__(self) -> None:
+        if self.inner.input_size != self.inner.output_size:
+            raise ValueError(
+                "layer must have an output as wide as its input to be added to it, "
+                f"got input_size {self.inner.input_size}, output_size {self.inner.output_size}"
+            )
+
+    def forward(
+        self,
+        params: Params,
+        xs: Array,
+        state0: Any = None,
+        lengths: Lengths = None,
+        rng: Rng = None,
+        keep_tape: bool = True,
+    ) -> tuple[Array, Any, Any]:
+        """Run the inner layer and add its input; see `Layer.forward`."""
+        outputs, state, tape = self.inner.forward(params, xs, state0, lengths, rng, keep_tape)
+        alive = alive_mask(xs, lengths)
+        return outputs + _keep(xs, alive), state, (tape, alive)
+
+    def backward(
+        self, params: Params, tape: Any, doutputs: Array | None = None, dstate: Any = None
+    ) -> tuple[Array, Any, Params]:
+        """Carry the gradient back by both ways; see `Layer.backward`."""
+        inner_tape, alive = tape
+        dxs, dstate0, grads = self.inner.backward(params, inner_tape, doutputs, dstate)
+        if doutputs is not None:
+            dxs = dxs + _keep(doutputs, alive)
+        return dxs, dstate0, grads
+
+
+@dataclass(frozen=True)
+class Dropout(_Wrapper):
+    """Dropout around a layer: of its inputs, its outputs, and the h it carries on.
+
+    A value is kept with probability p and then divided by p. Nothing is dropped on the recurrent
+    path unless `state_keep_prob` says so, and the cell state c never is. Masks are drawn from the
+    `rng` that `forward` is given; with none, nothing is dropped.
+
+    Parameters
+    ----------
+    layer : Layer or Cell
+        A cell, if the state is to be dropped.
+    input_keep_prob, output_keep_prob, state_keep_prob : float
+        In (0, 1]; 1 drops nothing.
+    variational : None, "sequence" or "batch"
+        None draws a mask for every step (Zaremba et al. 2014). `"sequence"` draws one for each
+        sequence and uses it at every step (Gal & Ghahramani 2016). `"batch"` draws a single one
+        for all sequences and steps, as TensorFlow 1's `variational_recurrent` does.
+
+    Raises
+    ------
+    ValueError
+        A probability outside (0, 1], an unknown kind of mask, or a state to be dropped inside a
+        layer that is not a single cell.
+    """
+
+    layer: Layer | Cell
+    input_keep_prob: float = 1.0
+    output_keep_prob: float = 1.0
+    state_keep_prob: float = 1.0
+    variational: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("input_keep_prob", "output_keep_prob", "state_keep_prob"):
+            check_number(name, getattr(self, name), 0, 1, open_low=True)
+        check_choice("variational", self.variational, (None, "sequence", "batch"))
+        if self.state_keep_prob < 1 and not isinstance(self.inner, Recurrent):
+            raise ValueError(
+                f"state_keep_prob = {self.state_keep_prob} needs a single cell as its layer, "
+                f"got {type(self.inner).__name__}; put the Dropout around the cells inside it"
+            )
+
+    def forward(
+        self,
+        params: Params,
+        xs: Array,
+        state0: Any = None,
+        lengths: Lengths = None,
+        rng: Rng = None,
+        keep_tape: bool = True,
+    ) -> tuple[Array, Any, Any]:
+        """Run the inner layer between two masks; see `Layer.forward`."""
+        rng = _generator(rng)
+        input_mask = self._mask(rng, self.input_keep_prob, xs, self.input_size)
+        options = {}
+        if self.state_keep_prob < 1:
+            options["state_mask"] = self._mask(rng, self.state_keep_prob, xs, self.output_size)
+        output_mask = self._mask(rng, self.output_keep_prob, xs, self.output_size)
+
+        outputs, state, tape = self.inner.forward(
+            params, _times(xs, input_mask), state0, lengths, rng, keep_tape, **options
+        )
+        return _times(outputs, output_mask), state, (tape, input_mask, output_mask)
+
+    def backward(
+        self, params: Params, tape: Any, doutputs: Array | None = None, dstate: Any = None
+    ) -> tuple[Array, Any, Params]:
+        """Carry the gradient back through the same masks; see `Layer.backward`."""
+        inner_tape, input_mask, output_mask = tape
+        if doutputs is not None:
+            doutputs = _times(doutputs, output_mask)
+        dxs, dstate0, grads = self.inner.backward(params, inner_tape, doutputs, dstate)
+        return _times(dxs, input_mask), dstate0, grads
+
+    def _mask(
+        self, rng: np.random.Generator | None, keep_prob: float, xs: Array, width: int
+    ) -> Array | None:
+        """Draw the factors 0 and 1 / keep_prob for (T, B, width) values; None drops nothing."""
+        if rng is None or keep_prob == 1:
+            return None
+        shape = (*xs.shape[:-1], width)
+        drawn = {
+            None: shape,
+            "sequence": (1, *shape[1:]),
+            "batch": (1,) * (len(shape) - 1) + (width,),
+        }[self.variational]
+        mask = (rng.random(drawn) < keep_prob) / keep_prob
+        return array_module(xs).asarray(np.broadcast_to(mask, shape), dtype=xs.dtype)
+
+
+def as_layer(layer: Layer | Cell) -> Layer:
+    """Return a layer as it is, and a cell as `Recurrent(cell)`; raise TypeError for others."""
+    if isinstance(layer, Cell):
+        return Recurrent(layer)
+    if isinstance(layer, Layer):
+        return layer
+    raise TypeError(f"layer must be a Layer or a Cell, got {layer!r}")
+
+
+def reverse(xs: Array, lengths: Lengths = None) -> Array:
+    """Reverse xs (T, B, D) in time, each sequence within its own length."""
+    if lengths is None:
+        return xs[::-1]
+    xp, ends = array_module(xs), np.asarray(lengths)
+    t = np.arange(len(xs)).reshape(-1, *(1,) * (xs.ndim - 1))
+    source = np.where(t < ends[:, None], ends[:, None] - 1 - t, t)
+    return xp.take_along_axis(xs, xp.asarray(source), axis=0)
+
+
+def _times(a: Array, mask: Array | None) -> Array:
+    return a if mask is None else a * mask
+
+
+def _keep(xs: Array, alive: Array | None) -> Array:
+    xp = array_module(xs)
+    return xs if alive is None else xp.where(alive, xs, xp.zeros_like(xs))
+
+
+def _generator(rng: Rng) -> np.random.Generator | None:
+    """Return a generator for layers to share; None stays None, for it means no dropout."""
+    return None if rng is None else np.random.default_rng(rng)
+
+
+def _part(params: Params, prefix: str) -> Params:
+    """Return the parameters of the inner layer called `prefix`, without that prefix."""
+    start = prefix + "."
+    return {name[len(start) :]: array for name, array in params.items() if name.startswith(start)}
+
+
+def _join(parts: dict[str, Params]) -> Params:
+    """Put the parameters of inner layers into one dictionary, each name with its prefix."""
+    return {
+        f"{prefix}.{name}": array for prefix, part in parts.items() for name, array in part.items()
+    }

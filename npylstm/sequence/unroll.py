@@ -1,0 +1,273 @@
+"""The loop over time: any cell forward through a sequence, and back-propagation through time."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from npylstm.backend import Array, array_module
+from npylstm.cells.base import Cache, Cell, Params, map_state
+from npylstm.checks import check_array, check_size
+
+Lengths: TypeAlias = Sequence[int] | np.ndarray[Any, Any] | None
+"""How many steps each of B sequences has; None when all have T."""
+
+
+@dataclass(frozen=True)
+class Tape:
+    """What a forward pass over a sequence keeps for its backward pass.
+
+    Attributes
+    ----------
+    caches : list of T tuples
+        Each step's cache.
+    alive : array of bool (T, B, 1) or None
+        True where a sequence has not ended before step t; None when all run to the end.
+    state_mask : array (T, B, H) or None
+        What h was multiplied by when it left each step.
+    """
+
+    caches: list[Cache]
+    alive: Array | None
+    state_mask: Array | None
+
+    def window(self, start: int, stop: int) -> "Tape":
+        """Return the tape of steps `start` to `stop` - 1 alone."""
+        return Tape(
+            self.caches[start:stop],
+            None if self.alive is None else self.alive[start:stop],
+            None if self.state_mask is None else self.state_mask[start:stop],
+        )
+
+
+def unroll(
+    cell: Cell,
+    params: Params,
+    xs: Array,
+    state0: Any = None,
+    lengths: Lengths = None,
+    state_mask: Array | None = None,
+    keep_tape: bool = True,
+) -> tuple[Array, Any, Tape]:
+    """Run a cell over a sequence.
+
+    Parameters
+    ----------
+    cell : Cell
+        Any cell.
+    params : dict of arrays
+        The cell's parameters.
+    xs : array (T, B, D)
+        The inputs, time first.
+    state0 : named tuple of arrays (B, H), optional
+        The initial state; zeros by default.
+    lengths : sequence of int (B,), optional
+        How many steps each sequence has, 0 to T, in host memory. Past its end a sequence puts
+        out zeros and carries its state on unchanged, as in TensorFlow's `dynamic_rnn`.
+    state_mask : array (T, B, H), optional
+        Factors on the h that goes to the next step (dropout of the state); c is left alone.
+    keep_tape : bool
+        False forgets every step's cache at once: inference in constant memory.
+
+    Returns
+    -------
+    outputs : array (T, B, H)
+        h at every step.
+    state : named tuple of arrays (B, H)
+        The state after the last step.
+    tape : Tape
+        What `unroll_backward` needs.
+
+    Raises
+    ------
+    TypeError
+        Inputs or states that are not floating-point arrays.
+    ValueError
+        Shapes that do not fit, lengths outside 0..T.
+    """
+    check_sequence(xs, cell.input_size)
+    xp = array_module(xs)
+    state = cell.zero_state(xs[0]) if state0 is None else state0
+    alive = alive_mask(xs, lengths)
+
+    outputs, caches = [], []
+    for t, x in enumerate(xs):
+        if alive is not None:
+            x = xp.where(alive[t], x, xp.zeros_like(x))  # padding may hold anything, even NaN
+        new_state, cache = cell.forward(params, x, state)
+        output = new_state[0]
+        if state_mask is not None:
+            new_state = new_state._replace(h=output * state_mask[t])
+        if alive is not None:
+            output = xp.where(alive[t], output, xp.zeros_like(output))
+            new_state = _choose(alive[t], new_state, state)
+        state = new_state
+        outputs.append(output)
+        if keep_tape:
+            caches.append(cache)
+    return xp.stack(outputs), state, Tape(caches, alive, state_mask)
+
+
+def backward_steps(
+    cell: Cell,
+    params: Params,
+    tape: Tape,
+    doutputs: Array | None = None,
+    dstate: Any = None,
+) -> Iterator[tuple[int, Any, Array, Any, Params]]:
+    """Walk back through time, one step at a time: what `unroll_backward` adds up.
+
+    Yields
+    ------
+    t : int
+        The step, from T - 1 down to 0.
+    dstate : named tuple of arrays (B, H)
+        ∂L/∂(state after step t), from everything that happens at t and later.
+    dx : array (B, D)
+        ∂L/∂x_t.
+    dstate_prev : named tuple of arrays (B, H)
+        ∂L/∂(state before step t), by way of step t and later.
+    grads : dict of arrays
+        The parameters' gradients by step t alone.
+    """
+    if dstate is None:
+        dstate = cell.zero_state(tape.caches[-1][0])
+    xp = array_module(dstate[0])
+    for t in reversed(range(len(tape.caches))):
+        carried = dstate
+        if tape.alive is not None:
+            dstate = _choose(tape.alive[t], dstate, map_state(xp.zeros_like, dstate))
+        if tape.state_mask is not None:
+            dstate = dstate._replace(h=dstate.h * tape.state_mask[t])
+        if doutputs is not None:
+            dh = doutputs[t]
+            if tape.alive is not None:
+                dh = xp.where(tape.alive[t], dh, xp.zeros_like(dh))
+            dstate = dstate._replace(h=dstate.h + dh)
+
+        dx, dstate_prev, grads = cell.backward(params, tape.caches[t], dstate)
+        if tape.alive is not None:
+            dstate_prev = _choose(tape.alive[t], dstate_prev, carried)
+        yield t, dstate, dx, dstate_prev, grads
+        dstate = dstate_prev
+
+
+def unroll_backward(
+    cell: Cell,
+    params: Params,
+    tape: Tape,
+    doutputs: Array | None = None,
+    dstate: Any = None,
+) -> tuple[Array, Any, Params]:
+    """Back-propagation through time (Werbos 1990; Graves 2012, sec. 3.2.2).
+
+    Parameters
+    ----------
+    cell, params
+        As in `unroll`.
+    tape : Tape
+        What `unroll` returned; it is not changed and may be used again.
+    doutputs : array (T, B, H), optional
+        ∂L/∂outputs, injected at every step; zeros by default.
+    dstate : named tuple of arrays (B, H), optional
+        ∂L/∂(final state); zeros by default.
+
+    Returns
+    -------
+    dxs : array (T, B, D)
+        ∂L/∂xs.
+    dstate0 : named tuple of arrays (B, H)
+        ∂L/∂(initial state).
+    grads : dict of arrays
+        ∂L/∂(each parameter), summed over time and batch.
+    """
+    dxs: list[Array] = []
+    total: Params = {}
+    for _, _, dx, dstate0, grads in backward_steps(cell, params, tape, doutputs, dstate):
+        dxs.append(dx)
+        total = add_params(total, grads)
+    return array_module(dx).stack(dxs[::-1]), dstate0, total
+
+
+def truncated_backward(
+    cell: Cell, params: Params, tape: Tape, doutputs: Array, k1: int, k2: int
+) -> tuple[Array, Params]:
+    """Back-propagate through truncated time: BPTT(k2; k1) of Williams & Peng (1990).
+
+    Every k1 steps, counted from the end, the gradients injected in the last k1 steps are carried
+    back through k2 steps and no further.
+
+    Parameters
+    ----------
+    cell, params, tape, doutputs
+        As in `unroll_backward`.
+    k1 : int
+        Steps from one backward pass to the next.
+    k2 : int
+        Steps that each backward pass covers, at least k1.
+
+    Returns
+    -------
+    dxs : array (T, B, D)
+        The truncated ∂L/∂xs.
+    grads : dict of arrays
+        The truncated ∂L/∂(each parameter).
+
+    Raises
+    ------
+    ValueError
+        k1 or k2 below one, or k2 < k1, which would leave out gradients altogether.
+    """
+    check_size("k1", k1)
+    check_size("k2", k2)
+    if k2 < k1:
+        raise ValueError(f"k2 must be at least k1 = {k1}, got {k2}")
+    T = len(doutputs)
+    dxs: list[Array] = [0.0] * T
+    total: Params = {}
+    for stop in range(T, 0, -k1):
+        start = max(stop - k2, 0)
+        injected = doutputs[start:stop].copy()
+        injected[: max(stop - k1, 0) - start] = 0
+        steps = backward_steps(cell, params, tape.window(start, stop), injected)
+        for t, _, dx, _, grads in steps:
+            dxs[start + t] = dxs[start + t] + dx
+            total = add_params(total, grads)
+    return array_module(doutputs).stack(dxs), total
+
+
+def add_params(total: Params, grads: Params) -> Params:
+    """Return the sum of two dictionaries of gradients; an empty one counts as zeros."""
+    return {name: total[name] + grads[name] for name in grads} if total else grads
+
+
+def check_sequence(xs: Array, input_size: int) -> None:
+    """Raise TypeError or ValueError unless xs is floating, (T, B, D) and has a step at least."""
+    check_array("xs", xs, ("T", "B", input_size))
+    if len(xs) == 0:
+        raise ValueError(f"xs must have at least one time step, got shape {xs.shape}")
+
+
+def alive_mask(xs: Array, lengths: Lengths) -> Array:
+    """Return which sequences still run at each step of xs (T, B, D): (T, B, 1); None if all do.
+
+    Raises
+    ------
+    ValueError
+        `lengths` is not B integers between 0 and T.
+    """
+    if lengths is None:
+        return None
+    T, B = xs.shape[0], xs.shape[-2]
+    ends = np.asarray(lengths)
+    if ends.shape != (B,) or ends.dtype.kind not in "iu" or ((ends < 0) | (ends > T)).any():
+        raise ValueError(f"lengths must be {B} integers between 0 and T = {T}, got {lengths!r}")
+    t = np.arange(T).reshape(-1, *(1,) * (xs.ndim - 1))
+    return array_module(xs).asarray(t < ends[:, None])
+
+
+def _choose(mask: Array, new: Any, old: Any) -> Any:
+    """Take `new` where mask (B, 1) is true and `old` elsewhere, in every array of a state."""
+    xp = array_module(mask)
+    return map_state(lambda a, b: xp.where(mask, a, b), new, old)
