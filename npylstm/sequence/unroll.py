@@ -184,10 +184,11 @@ def unroll_backward(
     """
     dxs: list[Array] = []
     total: Params = {}
-    for _, _, dx, dstate0, grads in backward_steps(cell, params, tape, doutputs, dstate):
+    for _, _, dx, dstate_prev, grads in backward_steps(cell, params, tape, doutputs, dstate):
         dxs.append(dx)
         total = add_params(total, grads)
-    return array_module(dx).stack(dxs[::-1]), dstate0, total
+        dstate = dstate_prev
+    return array_module(dx).stack(dxs[::-1]), dstate, total
 
 
 def truncated_backward(
