@@ -1,0 +1,151 @@
+"""Download the full MNIST set into the user's cache.
+
+The files come from whichever public mirror delivers them, so none is trusted: what counts is the
+SHA-256 of the bytes after decompression, which every faithful copy of MNIST shares.
+"""
+
+import hashlib
+import os
+import secrets
+import urllib.request
+import warnings
+from collections import deque
+from collections.abc import Sequence
+from http.client import HTTPException
+from io import BufferedIOBase, BytesIO
+from pathlib import Path
+from urllib.error import HTTPError
+
+from tqdm import tqdm  # type: ignore[import-untyped]
+
+from npylstm.checks import check_number
+from npylstm.data.idx import BROKEN, decompressed, read_at_most
+
+MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist",  # PyTorch's
+    "https://storage.googleapis.com/cvdf-datasets/mnist",  # Common Visual Data Foundation's
+    "https://raw.githubusercontent.com/fgnt/mnist/master",
+)
+SHA256 = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+MAX_BYTES = 1 << 26  # beyond the largest file (47,040,016 bytes unpacked); the rest is not read
+
+
+def fetch_mnist(
+    cache: str | os.PathLike[str] | None = None,
+    mirrors: Sequence[str] = MIRRORS,
+    timeout: float = 30.0,
+) -> Path:
+    """Download the four files of MNIST, unless sound copies lie in the cache already.
+
+    A file appears in the cache whole and checked, or not at all; two processes may fetch at once.
+
+    Parameters
+    ----------
+    cache
+        The cache of this package; MNIST goes to its subfolder `mnist`. None means
+        `$NPYLSTM_CACHE`, or else `$XDG_CACHE_HOME/npylstm`, or else `~/.cache/npylstm`.
+    mirrors
+        Addresses of folders with the four files, tried in this order.
+    timeout
+        Seconds without an answer after which a mirror is given up.
+
+    Returns
+    -------
+    the folder with the files, fit for `load_mnist`
+
+    Raises
+    ------
+    ValueError
+        No mirrors, or a timeout that is not positive.
+    ConnectionError
+        No mirror delivered a file; the message says what happened at each.
+    OSError
+        The cache can't be written.
+
+    Warns
+    -----
+    UserWarning
+        A file in the cache is damaged; it is downloaded anew.
+    """
+    if isinstance(mirrors, str) or not mirrors:
+        raise ValueError(f"mirrors must be a non-empty list of addresses, got {mirrors!r}")
+    check_number("timeout", timeout, 0, 1e6, open_low=True)
+    folder = (_default_cache() if cache is None else Path(cache)) / "mnist"
+    folder.mkdir(parents=True, exist_ok=True)
+    queue = deque(mirrors)
+    for name in SHA256:
+        path = folder / f"{name}.gz"
+        if not path.exists() or not _is_sound(path):
+            _write(path, _download(name, queue, timeout))
+    return folder
+
+
+def _default_cache() -> Path:
+    """Return the folder in which this package keeps what it downloads."""
+    if own := os.environ.get("NPYLSTM_CACHE"):
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "npylstm"
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether the cached file is the published one; warn where it is not."""
+    with path.open("rb") as file:
+        try:
+            _verify(file, path.stem)
+        except BROKEN as error:
+            warnings.warn(f"{path} is damaged ({error}); downloading it anew", stacklevel=3)
+            return False
+    return True
+
+
+def _verify(file: BufferedIOBase, name: str) -> None:
+    """Raise ValueError unless `file` unpacks to the published bytes."""
+    digest = hashlib.sha256(read_at_most(decompressed(file), MAX_BYTES)).hexdigest()
+    if digest != SHA256[name]:
+        raise ValueError(f"SHA-256 of the decompressed bytes is {digest}, expected {SHA256[name]}")
+
+
+def _download(name: str, mirrors: deque[str], timeout: float) -> bytearray:
+    """Return the file from the first mirror whose copy is the published one.
+
+    A mirror that fails moves to the back, so that the next file is not held up by it again.
+    """
+    failures = []
+    for mirror in list(mirrors):
+        url = f"{mirror.rstrip('/')}/{name}.gz"
+        try:
+            packed = _get(url, timeout)
+            _verify(BytesIO(packed), name)
+            return packed
+        except (OSError, HTTPException, *BROKEN) as error:
+            failures.append(f"\n  {url}: {type(error).__name__}: {error}")
+            mirrors.rotate(-1)
+            if isinstance(error, HTTPError):
+                error.close()  # it is the response, too, and holds the connection
+    raise ConnectionError(f"no mirror delivered {name}:{''.join(failures)}")
+
+
+def _get(url: str, timeout: float) -> bytearray:
+    file_name = url.rpartition("/")[-1]
+    request = urllib.request.Request(url, headers={"User-Agent": "npylstm"})
+    with (
+        urllib.request.urlopen(request, timeout=timeout) as response,
+        tqdm.wrapattr(response, "read", total=response.length, desc=file_name) as body,
+    ):
+        return read_at_most(body, MAX_BYTES)
+
+
+def _write(path: Path, data: bytearray) -> None:
+    """Write a file that appears under its name only once it is whole."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
