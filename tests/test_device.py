@@ -1,0 +1,142 @@
+"""Every forward and backward pass on a device: no line may mix array libraries or read back."""
+
+import numpy as np
+import pytest
+import standin
+
+from npylstm.backend import available_devices, to_numpy
+from npylstm.cells.lstm import LSTMCell
+from npylstm.cells.rnn import RNNCell
+from npylstm.losses import mean_squared_error, softmax_cross_entropy
+from npylstm.models import SequenceModel
+from npylstm.optimizers import SGD, Adam, RMSProp, clip_by_global_norm, clip_by_value
+from npylstm.sequence.layers import Bidirectional, Dropout, Residual, Stack
+
+D, H, K, T, B = 3, 4, 5, 6, 2
+
+LAYERS = {
+    "rnn": RNNCell(D, H),
+    "rnn-relu": RNNCell(D, H, "relu"),
+    "lstm": LSTMCell(D, H),
+    "stack": Stack([LSTMCell(D, H), RNNCell(H, H)]),
+    "bidirectional": Bidirectional(LSTMCell(D, H), LSTMCell(D, 3)),
+    "residual": Residual(LSTMCell(D, D)),
+    "dropout": Dropout(LSTMCell(D, H), 0.5, 0.5, 0.5),
+    "variational": Dropout(LSTMCell(D, H), 0.5, 0.5, 0.5, variational="sequence"),
+}
+OPTIMIZERS = {
+    "rmsprop": RMSProp(),
+    "rmsprop-torch": RMSProp(convention="torch", momentum=0.5, centered=True),
+    "sgd": SGD(learning_rate=0.1, momentum=0.9, nesterov=True),
+    "adam": Adam(),
+}
+
+
+def real_gpu():
+    if not available_devices()["gpu"].usable:
+        pytest.skip(available_devices()["gpu"].detail)
+    return pytest.importorskip("cupy")
+
+
+@pytest.fixture(params=["standin", pytest.param("cupy", marks=pytest.mark.gpu)])
+def device(request):
+    return standin if request.param == "standin" else real_gpu()
+
+
+def moved(xp, arrays):
+    return {name: xp.asarray(array) for name, array in arrays.items()}
+
+
+def assert_same(device_arrays, arrays, tolerance=1e-12):
+    assert device_arrays.keys() == arrays.keys()
+    for name in arrays:
+        assert type(device_arrays[name]) is not np.ndarray, f"{name} left the device"
+        got = to_numpy(device_arrays[name])
+        assert got.dtype == arrays[name].dtype
+        np.testing.assert_allclose(got, arrays[name], rtol=tolerance, atol=tolerance, err_msg=name)
+
+
+@pytest.mark.parametrize("lengths", [None, [6, 2]], ids=["full", "lengths"])
+@pytest.mark.parametrize("every_step", [False, True], ids=["last", "every-step"])
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_loss_and_gradients_on_a_device_equal_those_on_the_cpu(
+    device, name, every_step, lengths, dtype
+):
+    rng = np.random.default_rng(0)
+    model = SequenceModel(LAYERS[name], K, every_step=every_step, head_std=0.5)
+    params = model.init(1, dtype)
+    xs = rng.standard_normal((T, B, D)).astype(dtype)
+    labels = rng.integers(0, K, (T, B) if every_step else B)
+    loss, grads = model.loss_and_grads(params, xs, labels, lengths, rng=2)
+
+    xp = device
+    arguments = moved(xp, params), xp.asarray(xs), xp.asarray(labels)
+    reads = standin.host_reads
+    device_loss, device_grads = model.loss_and_grads(*arguments, lengths, rng=2)
+    assert standin.host_reads == reads, "a value was read back on the host"
+
+    tolerance = 1e-12 if dtype == np.float64 else 1e-5
+    np.testing.assert_allclose(to_numpy(device_loss), loss, rtol=tolerance)
+    assert_same(device_grads, grads, tolerance)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_prediction_on_a_device_equals_that_on_the_cpu(device, name):
+    model = SequenceModel(LAYERS[name], K)
+    params = model.init(1)
+    xs = np.random.default_rng(0).standard_normal((T, B, D))
+    got = model.predict(moved(device, params), device.asarray(xs))
+    np.testing.assert_allclose(to_numpy(got), model.predict(params, xs), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("loss", [softmax_cross_entropy, mean_squared_error])
+def test_losses_with_dense_targets_stay_on_the_device(device, loss):
+    rng = np.random.default_rng(0)
+    outputs, targets, weights = rng.random((B, K)), rng.random((B, K)), rng.random(B)
+    value, gradient = loss(outputs, targets, weights)
+    got, device_gradient = loss(*map(device.asarray, (outputs, targets, weights)))
+    np.testing.assert_allclose(to_numpy(got), value, rtol=1e-12)
+    np.testing.assert_allclose(to_numpy(device_gradient), gradient, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_stay_on_the_device(device, name):
+    rng = np.random.default_rng(0)
+    params = {"W": rng.standard_normal((3, 2)), "b": rng.standard_normal(2)}
+    grads = {key: rng.standard_normal(array.shape) for key, array in params.items()}
+    device_params, device_grads = moved(device, params), moved(device, grads)
+    optimizer = OPTIMIZERS[name]
+    state, device_state = optimizer.init(params), optimizer.init(device_params)
+    reads = standin.host_reads
+    for _ in range(3):
+        params, state = optimizer.update(params, grads, state)
+        device_params, device_state = optimizer.update(device_params, device_grads, device_state)
+    assert standin.host_reads == reads, "a value was read back on the host"
+    assert_same(device_params, params)
+
+
+@pytest.mark.parametrize("clip", [clip_by_value, lambda g, limit: clip_by_global_norm(g, limit)[0]])
+def test_clipping_stays_on_the_device(device, clip):
+    grads = {"W": np.array([[3.0, -4.0]]), "b": np.array([0.1])}
+    reads = standin.host_reads
+    clipped = clip(moved(device, grads), 1.0)
+    assert standin.host_reads == reads, "a value was read back on the host"
+    assert_same(clipped, clip(grads, 1.0))
+
+
+@pytest.mark.parametrize(
+    "mix",
+    [
+        lambda d: d + np.ones(2),
+        lambda d: np.ones(2) + d,
+        lambda d: np.tanh(d),
+        lambda d: np.asarray(d),
+        lambda d: standin.where(np.array([True, False]), d, d),
+        lambda d: float(d.sum()),
+        lambda d: bool((d > 0).all()),
+    ],
+)
+def test_the_stand_in_refuses_to_mix_or_to_be_read(mix):
+    with pytest.raises(TypeError):
+        mix(standin.asarray([1.0, 2.0]))
