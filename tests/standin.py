@@ -95,21 +95,24 @@ def _binary(name, reflected=False):
     return call
 
 
-for _name in "add sub mul truediv floordiv mod pow matmul and_ or_ xor".split():
-    setattr(DeviceArray, f"__{_name.strip('_')}__", _binary(_name))
-    setattr(DeviceArray, f"__r{_name.strip('_')}__", _binary(_name, reflected=True))
-for _name in "lt le gt ge eq ne".split():
+BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul")
+COMPARISON = ("lt", "le", "gt", "ge", "eq", "ne")
+UNARY = ("neg", "abs", "invert")
+IN_PLACE = ("iadd", "isub", "imul", "itruediv")
+METHODS = (
+    *("sum", "mean", "max", "min", "any", "all", "clip"),
+    *("astype", "copy", "fill", "ravel", "reshape", "swapaxes", "transpose"),
+)
+
+for _name in BINARY:
     setattr(DeviceArray, f"__{_name}__", _binary(_name))
-for _name in "neg abs invert".split():
+    setattr(DeviceArray, f"__r{_name}__", _binary(_name, reflected=True))
+for _name in COMPARISON:
+    setattr(DeviceArray, f"__{_name}__", _binary(_name))
+for _name in UNARY + IN_PLACE:
     setattr(DeviceArray, f"__{_name}__", _on_device(getattr(operator, _name)))
-for _name in "iadd isub imul itruediv".split():
-    setattr(DeviceArray, f"__{_name}__", _on_device(getattr(operator, _name)))
-for _name in "sum mean max min any all astype swapaxes reshape copy ravel transpose fill clip".split():
-    setattr(
-        DeviceArray,
-        _name,
-        (lambda method: _on_device(lambda a, *args, **kw: getattr(a, method)(*args, **kw)))(_name),
-    )
+for _name in METHODS:
+    setattr(DeviceArray, _name, _on_device(getattr(np.ndarray, _name)))
 
 
 def asarray(value, dtype=None):
@@ -117,9 +120,25 @@ def asarray(value, dtype=None):
     return DeviceArray(np.array(value._data if isinstance(value, DeviceArray) else value, dtype))
 
 
-def fuse(*args, **kwargs):
-    """CuPy's decorator that compiles elementwise code; here the code runs as it stands."""
-    return args[0] if args and callable(args[0]) else lambda function: function
+class ElementwiseKernel:
+    """CuPy's class of this name, for kernels whose CUDA C reads as Python once types are gone."""
+
+    def __init__(self, in_params, out_params, operation, name):
+        self._inputs = [parameter.split()[1] for parameter in in_params.split(",")]
+        self._outputs = [parameter.split()[1] for parameter in out_params.split(",")]
+        lines = (line.strip().removeprefix("T ") for line in operation.strip().splitlines())
+        self._code = compile("\n".join(line.rstrip(";") for line in lines), name, "exec")
+
+    def __call__(self, *arguments):
+        arrays = [_unwrap(array) for array in arguments]
+        dtypes = {array.dtype for array in arrays}
+        if len(dtypes) > 1:
+            raise TypeError(f"the kernel's type T stands for one dtype, got {dtypes}")
+        names = {"T": dtypes.pop().type, "tanh": np.tanh, "max": np.maximum}
+        names |= dict(zip(self._inputs, arrays, strict=False))
+        exec(self._code, names)
+        for name, out in zip(self._outputs, arrays[len(self._inputs) :], strict=True):
+            out[...] = names[name]
 
 
 def __getattr__(name):
