@@ -1,0 +1,414 @@
+"""Gradient check: compare a backward pass with what the forward pass alone says.
+
+Two ways to differentiate a function f without a backward pass, with i the imaginary unit::
+
+    complex step           f'(θ) = Im f(θ + ih) / h                                     + O(h²)
+    central differences    f'(θ) = (8 (f(θ+h) - f(θ-h)) - (f(θ+2h) - f(θ-2h))) / 12h    + O(h⁴)
+
+The complex step (Squire & Trapp 1998) subtracts nothing, so h can be so small that only rounding
+is left, and a gradient of 1e-100 is checked as sharply as one of 1; but f has to take complex
+numbers. Differences work for every f, but can't see a gradient that is lost in the rounding of f.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from npylstm.backend import Array
+from npylstm.cells.base import Cell, Params, map_state
+from npylstm.checks import check_choice, check_size
+from npylstm.initializers import Rng
+from npylstm.models import SequenceModel
+from npylstm.sequence.layers import Bidirectional, Layer, Recurrent, Stack, as_layer
+from npylstm.sequence.unroll import Lengths
+
+Loss: TypeAlias = Callable[[Params], Any]
+"""A function from parameters to a number, complex when the parameters are complex."""
+
+Gates: TypeAlias = Mapping[str, Mapping[str, slice]]
+"""For a parameter, the columns of each gate in it: `{"b": {"i": slice(0, 4), ...}}`."""
+
+THRESHOLDS = {"complex": 1e-12, "central": 1e-7}
+"""The methods, each with the relative error that a right gradient stays below."""
+
+Along: TypeAlias = Callable[[Array, complex], Any]
+"""A function from a direction and a step to the loss there."""
+
+_COMPLEX_STEP = 1e-20
+_CENTRAL_STEP = 1e-3
+_OTHER_STEPS = np.geomspace(0.1, 1e-5, 9)
+_DIRECTIONS = 10
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the check found for one block.
+
+    Attributes
+    ----------
+    block : str
+        A parameter, or one gate's columns of it, as in `"W_x[f]"`.
+    size : int
+        How many entries the block has.
+    every_entry : bool
+        Whether each entry was checked by itself, or the block along random directions.
+    errors : dict of float
+        For each method the largest error, relative to the norm of the block's own gradient; NaN
+        where the gradient is so small that rounding hides it from differences.
+    """
+
+    block: str
+    size: int
+    every_entry: bool
+    errors: dict[str, float]
+
+    @property
+    def verdict(self) -> str:
+        """`"ok"`, `"WRONG"`, or `"can't tell"` when no method could see the gradient."""
+        told = {method: error for method, error in self.errors.items() if not math.isnan(error)}
+        if not told:
+            return "can't tell"
+        return "ok" if all(told[method] < THRESHOLDS[method] for method in told) else "WRONG"
+
+
+@dataclass(frozen=True)
+class GradientReport:
+    """The outcome of a gradient check; printed, it is a table.
+
+    Attributes
+    ----------
+    rows : tuple of Row
+        One for each block.
+    """
+
+    rows: tuple[Row, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every block has been found right."""
+        return all(row.verdict == "ok" for row in self.rows)
+
+    def __str__(self) -> str:
+        """Return the table: block, entries checked, largest relative errors, verdict."""
+        lines = [["block", "entries checked", *self.rows[0].errors, "verdict"]]
+        for row in self.rows:
+            checked = "all" if row.every_entry else f"{_DIRECTIONS} directions in"
+            errors = ["unseen" if math.isnan(e) else f"{e:.1e}" for e in row.errors.values()]
+            lines.append([row.block, f"{checked} {row.size}", *errors, row.verdict])
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        )
+
+
+def gradient_check(
+    loss: Loss,
+    params: Params,
+    grads: Params,
+    gates: Gates | None = None,
+    method: str = "both",
+    max_entries: int = 100,
+    rng: Rng = 0,
+) -> GradientReport:
+    """Compare the gradients of any function with numerical ones.
+
+    Parameters
+    ----------
+    loss : callable
+        params -> loss, a scalar. It must be deterministic: dropout wants a fixed seed.
+    params : dict of arrays
+        Where to check, in float64.
+    grads : dict of arrays
+        The gradients to check: the same keys and shapes.
+    gates : dict, optional
+        For each parameter named in it the columns of every gate, as in `Cell.gate_columns`; each
+        gate gets a row of its own.
+    method : str
+        `"complex"`, `"central"` or `"both"`.
+    max_entries : int
+        A block of up to this many entries is checked entry by entry, a larger one along ten
+        random directions.
+    rng : None, int or numpy.random.Generator
+        Where the random directions come from.
+
+    Returns
+    -------
+    GradientReport
+        `.ok` and, for each block, a row. An error is relative to the Euclidean norm of the block's
+        own gradient, so that a vanished gradient still has to be right.
+
+    Raises
+    ------
+    TypeError
+        Parameters or gradients that are not float64 arrays; a loss that turns complex parameters
+        into a real number, so that only `method="central"` can check it.
+    ValueError
+        Keys or shapes that differ, an unknown method, a loss that is not a scalar.
+
+    Examples
+    --------
+    >>> theta = {"w": np.array([1.0, 2.0])}
+    >>> gradient_check(lambda p: (p["w"] ** 3).sum(), theta, {"w": 3 * theta["w"] ** 2}).ok
+    True
+    """
+    check_choice("method", method, ("both", *THRESHOLDS))
+    check_size("max_entries", max_entries)
+    _check_arguments(params, grads)
+    rng = np.random.default_rng(rng)
+    complex_params = {name: array.astype(complex) for name, array in params.items()}
+    rows = []
+    for block, name, columns in _blocks(params, gates or {}):
+        gradient = grads[name][columns].ravel()
+        every_entry = gradient.size <= max_entries
+        directions = np.eye(gradient.size)
+        if not every_entry:
+            directions = rng.standard_normal((_DIRECTIONS, gradient.size))
+        errors = {}
+        if method != "central":
+            along = partial(_loss_along, loss, complex_params, name, columns)
+            slopes = _complex_slopes(along, directions)
+            errors["complex"] = _relative_error(gradient, directions, slopes)
+        if method != "complex":
+            along = partial(_loss_along, loss, params, name, columns)
+            slopes, blur = _central_slopes(along, directions)
+            errors["central"] = _relative_error(gradient, directions, slopes, blur)
+        rows.append(Row(block, gradient.size, every_entry, errors))
+    return GradientReport(tuple(rows))
+
+
+def check_layer(
+    layer: Layer | Cell,
+    T: int = 5,
+    B: int = 3,
+    lengths: Lengths = None,
+    method: str = "both",
+    max_entries: int = 100,
+    rng: Rng = 0,
+) -> GradientReport:
+    """Check a layer's backward pass, or a cell's, on a random sequence.
+
+    Everything is random and nothing is zero: weights, biases, inputs, initial state, and the
+    gradients injected at every output and at the final state. ∂L/∂xs and ∂L/∂(initial state) are
+    checked beside the parameters' gradients, and dropout masks are held fixed.
+
+    Parameters
+    ----------
+    layer : Layer or Cell
+        A bare cell stands for `Recurrent(cell)`.
+    T, B : int
+        Time steps and batch.
+    lengths : sequence of int (B,), optional
+        How many steps each sequence has.
+    method, max_entries
+        As in `gradient_check`.
+    rng : None, int or numpy.random.Generator
+        Where all random numbers come from.
+
+    Returns
+    -------
+    GradientReport
+        A row for each gate's columns of each parameter, for `"xs"`, and for each array of the
+        initial state, as in `"state0.c"`.
+    """
+    check_size("T", T)
+    check_size("B", B)
+    layer = as_layer(layer)
+    rng = np.random.default_rng(rng)
+    params = _random_params(layer, rng)
+    xs = rng.standard_normal((T, B, layer.input_size))
+    state0 = map_state(lambda zeros: rng.standard_normal(zeros.shape), layer.zero_state(xs[0]))
+    seed = int(rng.integers(2**32))
+
+    outputs, state, tape = layer.forward(params, xs, state0, lengths, seed)
+    doutputs, dstate = map_state(lambda a: rng.standard_normal(a.shape), (outputs, state))
+    dxs, dstate0, grads = layer.backward(params, tape, doutputs, dstate)
+
+    def loss(point: Params) -> Any:
+        names = iter(_named("state0", state0))
+        start = map_state(lambda _: point[next(names)], state0)
+        own = {name: point[name] for name in params}
+        outputs, state, _ = layer.forward(own, point["xs"], start, lengths, seed)
+        parts = map_state(lambda a, da: (a * da).sum(), (outputs, state), (doutputs, dstate))
+        return sum(_named("", parts).values())
+
+    return gradient_check(
+        loss,
+        {**params, "xs": xs, **_named("state0", state0)},
+        {**grads, "xs": dxs, **_named("state0", dstate0)},
+        _gates(layer),
+        method,
+        max_entries,
+        rng,
+    )
+
+
+def check_model(
+    model: SequenceModel,
+    T: int = 5,
+    B: int = 3,
+    lengths: Lengths = None,
+    method: str = "both",
+    max_entries: int = 100,
+    rng: Rng = 0,
+) -> GradientReport:
+    """Check a whole model's gradients on a random batch with random targets.
+
+    Parameters
+    ----------
+    model : SequenceModel
+        Its loss and its head included; dropout masks are held fixed.
+    T, B, lengths, method, max_entries, rng
+        As in `check_layer`.
+
+    Returns
+    -------
+    GradientReport
+        A row for each gate's columns of each parameter, and for the head's `W_y` and `b_y`.
+    """
+    check_size("T", T)
+    check_size("B", B)
+    rng = np.random.default_rng(rng)
+    params = _random_params(model, rng)
+    xs = rng.standard_normal((T, B, model.recurrent.input_size))
+    shape = (T, B) if model.every_step else (B,)
+    targets: Array
+    if model.loss == "cross_entropy":
+        targets = rng.integers(model.output_size, size=shape)
+    else:
+        targets = rng.standard_normal((*shape, model.output_size))
+    seed = int(rng.integers(2**32))
+    return gradient_check(
+        lambda point: model.loss_and_grads(point, xs, targets, lengths, seed)[0],
+        params,
+        model.loss_and_grads(params, xs, targets, lengths, seed)[1],
+        _gates(model.recurrent),
+        method,
+        max_entries,
+        rng,
+    )
+
+
+def _loss_along(
+    loss: Loss, params: Params, name: str, columns: Any, direction: Array, step: complex
+) -> Any:
+    """Return the loss after a block of one parameter has moved by step · direction."""
+    moved = params[name].copy()
+    moved[columns] += step * direction.reshape(moved[columns].shape)
+    value = loss({**params, name: moved})
+    if np.shape(value) != ():
+        raise ValueError(f"loss must return a scalar, got an array of shape {np.shape(value)}")
+    return value
+
+
+def _complex_slopes(along: Along, directions: Array) -> Array:
+    """Return f' along each direction by the complex step."""
+    h = _COMPLEX_STEP
+    values = [along(direction, 1j * h) for direction in directions]
+    if not all(map(np.iscomplexobj, values)):
+        raise TypeError(
+            "loss must be complex for complex parameters, got a real number; "
+            "method='central' does without complex numbers"
+        )
+    return np.imag(values) / h
+
+
+def _central_slopes(along: Along, directions: Array) -> tuple[Array, float]:
+    """Return f' along each direction by differences, and how far rounding of f may blur it.
+
+    Where half the step gives another slope, because f bends or has a kink nearby, the direction
+    gets a step of its own: the one whose slope differs least from those of its neighbours. A larger
+    step errs by the shape of f, a smaller one by its rounding.
+    """
+
+    def slope(direction: Array, h: float) -> Any:
+        near = along(direction, h) - along(direction, -h)
+        far = along(direction, 2 * h) - along(direction, -2 * h)
+        return (8 * near - far) / (12 * h)
+
+    h = _CENTRAL_STEP
+    slopes = np.array([slope(direction, h) for direction in directions])
+    halved = np.array([slope(direction, h / 2) for direction in directions])
+    doubtful = np.abs(slopes - halved) > THRESHOLDS["central"] / 10 * np.abs(slopes).max(initial=0)
+    for k in np.flatnonzero(doubtful):
+        trials = np.array([slope(directions[k], step) for step in _OTHER_STEPS])
+        changes = np.abs(np.diff(trials))
+        best = 1 + np.argmin(np.maximum(changes[:-1], changes[1:]))
+        slopes[k], h = trials[best], min(h, _OTHER_STEPS[best])
+    rounding = 100 * np.finfo(float).eps * abs(along(np.zeros(directions.shape[1]), h))
+    return slopes, rounding / h
+
+
+def _relative_error(gradient: Array, directions: Array, slopes: Array, blur: float = 0.0) -> float:
+    """Return the largest error, relative to the gradient's norm; NaN if rounding explains it."""
+    if not np.isfinite(gradient).all():
+        return math.inf
+    error = np.abs(directions @ gradient - slopes).max(initial=0.0)
+    if error == 0:
+        return 0.0
+    relative = float(error / max(np.linalg.norm(gradient), np.abs(slopes).max()))
+    return math.nan if relative >= THRESHOLDS["central"] and error <= blur else relative
+
+
+def _blocks(params: Params, gates: Gates) -> Iterator[tuple[str, str, Any]]:
+    """Yield each block's label, the parameter it is in, and its place there."""
+    for name in params:
+        columns = gates.get(name, {})
+        if len(columns) < 2:
+            yield name, name, ...
+            continue
+        for gate, place in columns.items():
+            yield f"{name}[{gate}]", name, (..., place)
+
+
+def _gates(layer: Layer | Cell) -> dict[str, dict[str, slice]]:
+    """Return the gates' columns in every parameter that has them, of every cell in the layer."""
+    match layer:
+        case Cell():
+            return dict.fromkeys(("W_x", "W_h", "b"), layer.gate_columns)
+        case Recurrent():
+            return _gates(layer.cell)
+        case Stack():
+            parts = {str(k): inner for k, inner in enumerate(layer.inner)}
+        case Bidirectional():
+            parts = dict(zip(("forward", "backward"), layer.inner, strict=True))
+        case _:
+            return _gates(layer.inner) if hasattr(layer, "inner") else {}
+    return {
+        f"{prefix}.{name}": columns
+        for prefix, inner in parts.items()
+        for name, columns in _gates(inner).items()
+    }
+
+
+def _random_params(part: Layer | SequenceModel, rng: np.random.Generator) -> Params:
+    """Draw parameters of which none is zero, biases and forget biases included."""
+    params = part.init(rng)
+    return {name: a + 0.2 * rng.standard_normal(a.shape) for name, a in params.items()}
+
+
+def _named(name: str, state: Any) -> Params:
+    """Return the arrays of a state, however nested, by names such as `state0.c`."""
+    if not isinstance(state, tuple):
+        return {name: state}
+    fields = getattr(state, "_fields", range(len(state)))
+    parts = zip(fields, state, strict=True)
+    return {key: a for field, part in parts for key, a in _named(f"{name}.{field}", part).items()}
+
+
+def _check_arguments(params: Params, grads: Params) -> None:
+    if not params or params.keys() != grads.keys():
+        raise ValueError(f"grads must have the keys {sorted(params)}, got {sorted(grads)}")
+    for name, array in params.items():
+        for argument, a in (("params", array), ("grads", grads[name])):
+            if getattr(a, "dtype", None) != np.float64:
+                kind = getattr(a, "dtype", type(a).__name__)
+                raise TypeError(f"{argument}[{name!r}] must be an array of float64, got {kind}")
+        if grads[name].shape != array.shape:
+            raise ValueError(
+                f"grads[{name!r}] must have shape {array.shape}, got {grads[name].shape}"
+            )

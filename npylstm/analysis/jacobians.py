@@ -1,0 +1,188 @@
+"""Jacobians of the state from one step to the next: what multiplies a gradient on its way back.
+
+With s_t the state as one row (h and c side by side for an LSTM), J_t = ∂s_t/∂s_{t-1} carries a
+gradient from step t to step t - 1, and a product of Jacobians carries it over many::
+
+    ∂L/∂s_k = ∂L/∂s_T J_T J_{T-1} ... J_{k+1}
+
+If every factor shrinks what it multiplies, the product vanishes exponentially in the number of
+steps (Hochreiter 1991; Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013).
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npylstm.activations import ACTIVATIONS
+from npylstm.backend import Array, array_module
+from npylstm.cells.base import Cache, Cell, Params, mT
+from npylstm.cells.lstm import LSTMCell
+from npylstm.cells.rnn import RNNCell
+
+
+def step_jacobian(cell: Cell, params: Params, cache: Cache) -> Array:
+    """Return ∂s_t/∂s_{t-1} of one step, from a formula where there is one.
+
+    Parameters
+    ----------
+    cell : Cell
+        Any cell. For `RNNCell` and `LSTMCell` the Jacobian is written out; for others it comes
+        from `jacobian_by_products`.
+    params : dict of arrays
+        The cell's parameters.
+    cache : tuple
+        What `cell.forward` returned.
+
+    Returns
+    -------
+    J : array (B, n, n)
+        J[b, j, k] = ∂s_t[j]/∂s_{t-1}[k], with n the width of the whole state, its parts in the
+        order of `cell.state_sizes`: n = H for an RNN, n = 2H, first h and then c, for an LSTM.
+    """
+    if isinstance(cell, RNNCell):
+        return _rnn_jacobian(cell, params, cache)
+    if isinstance(cell, LSTMCell):
+        return _lstm_jacobian(params, cache)
+    return jacobian_by_products(cell, params, cache)
+
+
+def _rnn_jacobian(cell: RNNCell, params: Params, cache: Cache) -> Array:
+    """Return J = diag(φ'(z)) W_hᵀ (Pascanu et al. 2013, eq. 5, for rows)."""
+    _, _, h = cache
+    return ACTIVATIONS[cell.activation].slope(h)[..., None] * mT(params["W_h"])
+
+
+def _lstm_jacobian(params: Params, cache: Cache) -> Array:
+    """Put together the four blocks, with U_i, U_f, U_o, U_g the transposed blocks of W_h.
+
+    ::
+
+        ∂c/∂c_prev = diag(f)
+        ∂c/∂h_prev = diag(g i(1-i)) U_i + diag(c_prev f(1-f)) U_f + diag(i (1-g²)) U_g
+        ∂h/∂c_prev = D diag(f)                                D = diag(o (1-tanh²(c)))
+        ∂h/∂h_prev = D ∂c/∂h_prev + diag(tanh(c) o(1-o)) U_o
+    """
+    _, _, c_prev, i, f, o, g, tanh_c = cache
+    xp = array_module(f)
+    U_i, U_f, U_o, U_g = xp.split(mT(params["W_h"]), 4, axis=-2)
+
+    def rows(scale: Array, matrix: Array) -> Array:
+        return scale[..., None] * matrix
+
+    dc_dc = rows(f, xp.eye(f.shape[-1], dtype=f.dtype))
+    dc_dh = rows(g * i * (1 - i), U_i) + rows(c_prev * f * (1 - f), U_f) + rows(i * (1 - g**2), U_g)
+    D = o * (1 - tanh_c**2)
+    dh_dc = rows(D, dc_dc)
+    dh_dh = rows(D, dc_dh) + rows(tanh_c * o * (1 - o), U_o)
+    upper = xp.concatenate([dh_dh, dh_dc], axis=-1)
+    lower = xp.concatenate([dc_dh, dc_dc], axis=-1)
+    return xp.concatenate([upper, lower], axis=-2)
+
+
+def jacobian_by_products(cell: Cell, params: Params, cache: Cache) -> Array:
+    """Return ∂s_t/∂s_{t-1} of any cell from its backward pass alone.
+
+    The backward pass is a product of a row vector with the Jacobian; given the rows of the
+    identity, all at once on a leading axis, it returns the Jacobian's rows. Arguments and result
+    as for `step_jacobian`.
+    """
+    xp, x, sizes = array_module(cache[0]), cache[0], cell.state_sizes
+    n = sum(sizes)
+    identity = xp.broadcast_to(xp.eye(n, dtype=x.dtype)[:, None, :], (n, x.shape[-2], n))
+    parts = xp.split(identity, np.cumsum(sizes)[:-1].tolist(), axis=-1)
+    _, dstate_prev, _ = cell.backward(params, cache, type(sizes)(*parts))
+    return xp.moveaxis(xp.concatenate(dstate_prev, axis=-1), 0, -2)
+
+
+def jacobians(cell: Cell, params: Params, xs: Array, state0: Any = None) -> Array:
+    """Return the Jacobian of every step along a sequence.
+
+    Parameters
+    ----------
+    cell, params
+        Any cell and its parameters.
+    xs : array (T, B, D)
+        The inputs, time first.
+    state0 : named tuple of arrays (B, H), optional
+        The initial state; zeros by default.
+
+    Returns
+    -------
+    J : array (T, B, n, n)
+        J[t] = ∂s_t/∂s_{t-1} as in `step_jacobian`. It takes 8 T B n² bytes in float64.
+    """
+    state = cell.zero_state(xs[0]) if state0 is None else state0
+    steps = []
+    for x in xs:
+        state, cache = cell.forward(params, x, state)
+        steps.append(step_jacobian(cell, params, cache))
+    return array_module(xs).stack(steps)
+
+
+def span_products(J: NDArray[Any]) -> Array:
+    """Return the products that carry a gradient back from the last step over 0..T steps.
+
+    Parameters
+    ----------
+    J : array (T, B, n, n)
+        What `jacobians` returns.
+
+    Returns
+    -------
+    products : array (T + 1, B, n, n)
+        products[k] = J_T J_{T-1} ... J_{T-k+1} = ∂s_T/∂s_{T-k}; products[0] is the identity.
+    """
+    products = np.empty((len(J) + 1, *J.shape[1:]), J.dtype)
+    products[0] = np.eye(J.shape[-1])
+    for k, step in enumerate(J[::-1]):
+        products[k + 1] = products[k] @ step
+    return products
+
+
+def spectral_norms(J: NDArray[Any]) -> Array:
+    """Return the largest singular value of every matrix in J (..., n, n): the most it stretches."""
+    return np.linalg.norm(J, ord=2, axis=(-2, -1))
+
+
+def spectral_radii(J: NDArray[Any]) -> Array:
+    """Return the largest absolute eigenvalue of every matrix in J (..., n, n)."""
+    return np.abs(np.linalg.eigvals(J)).max(axis=-1)
+
+
+def rnn_bound(cell: RNNCell, params: Params, lags: NDArray[Any]) -> Array:
+    """Return the bound (σ_max(W_h) max φ')^k on the norm of a product of k Jacobians.
+
+    A bound below one for every step is sufficient for gradients to vanish; one above it says
+    nothing, and is common where they do vanish (Pascanu et al. 2013, sec. 2.1).
+
+    Parameters
+    ----------
+    cell, params
+        A vanilla RNN and its parameters.
+    lags : array of int (k,)
+        Numbers of steps.
+    """
+    sigma_max = np.linalg.norm(params["W_h"], ord=2)
+    factor = float(sigma_max * ACTIVATIONS[cell.activation].max_slope)
+    return np.power(factor, lags)
+
+
+def direct_cell_path(f: NDArray[Any]) -> Array:
+    """Return ∏ f_t over the last 0..T steps: the part of ∂c_T/∂c_{T-k} that stays in the cell.
+
+    It is all there is when the gates do not see the state (W_h = 0), and by construction in the
+    truncated LSTM of 1997, whose f is 1.
+
+    Parameters
+    ----------
+    f : array (T, B, H)
+        The forget gate at every step.
+
+    Returns
+    -------
+    path : array (T + 1, B, H)
+        path[k] = f_T f_{T-1} ... f_{T-k+1}, elementwise.
+    """
+    ones = np.ones((1, *f.shape[1:]), f.dtype)
+    return np.concatenate([ones, np.cumprod(f[::-1], axis=0)])

@@ -1,0 +1,378 @@
+"""Gradient descent and its relatives, and gradient clipping.
+
+An optimiser is a frozen set of hyper-parameters. What it remembers between steps, its slots, goes
+in and out by hand, so a step is a pure function::
+
+    optimizer = RMSProp(learning_rate=0.001)
+    state = optimizer.init(params)
+    params, state = optimizer.update(params, grads, state)
+
+Each update is element by element, so parameters with a leading axis train independent networks.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from npylstm.backend import Array, array_module
+from npylstm.checks import check_array, check_choice, check_number
+
+Slots: TypeAlias = dict[str, Array]
+"""What an optimiser remembers about one parameter, by the name of the slot."""
+
+OptimizerState: TypeAlias = dict[str, Slots]
+"""The slots of every parameter, by the name of the parameter."""
+
+
+class Optimizer(ABC):
+    """The part all optimisers share: a subclass says how one array moves, the rest is here."""
+
+    def init(self, params: Mapping[str, Array]) -> OptimizerState:
+        """Return the state before the first step.
+
+        Parameters
+        ----------
+        params : dict of array
+            The parameters to train.
+
+        Raises
+        ------
+        TypeError
+            A parameter that does not hold floating-point numbers.
+        """
+        for name, w in params.items():
+            check_array(name, w, ())
+        return {name: self._first_slots(w) for name, w in params.items()}
+
+    def update(
+        self, params: Mapping[str, Array], grads: Mapping[str, Array], state: OptimizerState
+    ) -> tuple[dict[str, Array], OptimizerState]:
+        """Take one step against the gradient.
+
+        Parameters
+        ----------
+        params, grads : dict of array
+            Parameters and the loss's gradients with respect to them: the same keys, shapes and
+            dtypes.
+        state : dict of dict of array
+            What `init` or the last `update` returned.
+
+        Returns
+        -------
+        params, state
+            New dicts with new arrays; the arguments stay as they are.
+
+        Raises
+        ------
+        ValueError
+            `grads` or `state` does not belong to `params`, or `state` to this optimiser.
+        """
+        _check_alike(params, grads, state)
+        try:
+            moved = {name: self._step(w, grads[name], state[name]) for name, w in params.items()}
+        except KeyError as error:
+            raise ValueError(f"state has no slot {error}: it is not from {self}.init") from error
+        return (
+            {name: w for name, (w, _) in moved.items()},
+            {name: slots for name, (_, slots) in moved.items()},
+        )
+
+    @abstractmethod
+    def _first_slots(self, w: Array) -> Slots:
+        """Return the slots of parameter `w` before the first step."""
+
+    @abstractmethod
+    def _step(self, w: Array, g: Array, slots: Slots) -> tuple[Array, Slots]:
+        """Return parameter `w` moved against its gradient `g`, and its new slots."""
+
+    def _check_settings(self, positive: tuple[str, ...], fractions: tuple[str, ...]) -> None:
+        for name in positive + fractions:
+            value = getattr(self, name)
+            check_number(name, value, low=0.0, open_low=name in positive)
+            if name in fractions and value >= 1:
+                raise ValueError(f"{name} must be below 1, got {value!r}")
+            # A NumPy float64 would turn float32 parameters into float64; a Python float does not.
+            object.__setattr__(self, name, float(value))
+
+
+def _check_alike(
+    params: Mapping[str, Array], grads: Mapping[str, Array], state: OptimizerState
+) -> None:
+    for argument, found in (("grads", grads.keys()), ("state", state.keys())):
+        if found != params.keys():
+            raise ValueError(
+                f"{argument} must have the keys of params, {sorted(params)}, got {sorted(found)}"
+            )
+    for name, w in params.items():
+        g = grads[name]
+        if g.shape != w.shape or g.dtype != w.dtype:
+            raise ValueError(
+                f"grads[{name!r}] must be like params[{name!r}], {w.dtype} of shape {w.shape}, "
+                f"got {g.dtype} of shape {g.shape}"
+            )
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Gradient descent with momentum, plain or Nesterov's (Sutskever et al. 2013).
+
+    ::
+
+        v = momentum v + g                             from 0
+        w = w - learning_rate v                        plain
+        w = w - learning_rate (g + momentum v)         nesterov=True
+
+    This is TensorFlow 1.15's MomentumOptimizer and PyTorch 2's SGD: the learning rate stays
+    outside v.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Above 0.
+    momentum : float
+        In [0, 1); without momentum there is no v.
+    nesterov : bool
+        Look one step of momentum ahead; needs momentum.
+
+    Raises
+    ------
+    ValueError
+        A hyper-parameter out of its range.
+
+    Examples
+    --------
+    >>> SGD(learning_rate=0.01, momentum=0.9)
+    SGD(learning_rate=0.01, momentum=0.9, nesterov=False)
+    """
+
+    learning_rate: float
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        self._check_settings(positive=("learning_rate",), fractions=("momentum",))
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov=True needs a momentum above 0, got momentum=0.0")
+
+    def _first_slots(self, w: Array) -> Slots:
+        return {"v": array_module(w).zeros_like(w)} if self.momentum else {}
+
+    def _step(self, w: Array, g: Array, slots: Slots) -> tuple[Array, Slots]:
+        if not self.momentum:
+            return w - self.learning_rate * g, {}
+        v = self.momentum * slots["v"] + g
+        ahead = g + self.momentum * v if self.nesterov else v
+        return w - self.learning_rate * ahead, {"v": v}
+
+
+@dataclass(frozen=True)
+class RMSProp(Optimizer):
+    """Divide the gradient by a running average of its size (Tieleman & Hinton 2012, lecture 6e).
+
+    The convention decides where ms starts, where epsilon stands and what the momentum buffer
+    holds. `"tf1"` is TensorFlow 1.15's RMSPropOptimizer (ApplyRMSProp in training_ops)::
+
+        ms  = ms + (1 - decay) (g² - ms)                                     from 1
+        mom = momentum mom + learning_rate g / sqrt(ms + epsilon)            from 0
+        w   = w - mom
+
+    and `"torch"` is PyTorch 2's RMSprop::
+
+        ms  = ms + (1 - decay) (g² - ms)                                     from 0
+        mom = momentum mom + g / (sqrt(ms) + epsilon)                        from 0
+        w   = w - learning_rate mom
+
+    A mean square that starts at 1 keeps the first steps small; one that starts at 0 makes the very
+    first step learning_rate / sqrt(1 - decay) for every weight, however small its gradient.
+
+    Centred, both put the variance ms - mg² in the place of ms under the root, with
+    mg = mg + (1 - decay) (g - mg), from 0 (Graves 2013, eqs. 38-41).
+
+    Parameters
+    ----------
+    learning_rate : float
+        Above 0.
+    decay : float
+        Of the running averages, in [0, 1). The default is TensorFlow's; PyTorch's is 0.99.
+    momentum : float
+        In [0, 1); without momentum no buffer is kept.
+    epsilon : float, optional
+        Above 0; by default 1e-10 for `"tf1"` and 1e-8 for `"torch"`, as in those libraries.
+    centered : bool
+        Divide by the gradient's standard deviation instead of its root mean square.
+    convention : str
+        `"tf1"` or `"torch"`.
+
+    Raises
+    ------
+    ValueError
+        A hyper-parameter out of its range, or an unknown convention.
+
+    Notes
+    -----
+    TensorFlow rounds its hyper-parameters to float32, even for float64 weights. To follow it to the
+    last digit, round them first: `RMSProp(np.float32(0.001), np.float32(0.9))`.
+
+    Examples
+    --------
+    >>> RMSProp(learning_rate=0.01, decay=0.99, convention="torch").epsilon
+    1e-08
+    """
+
+    learning_rate: float = 0.001
+    decay: float = 0.9
+    momentum: float = 0.0
+    epsilon: float | None = None
+    centered: bool = False
+    convention: Literal["tf1", "torch"] = "tf1"
+
+    def __post_init__(self) -> None:
+        check_choice("convention", self.convention, ("tf1", "torch"))
+        if self.epsilon is None:
+            object.__setattr__(self, "epsilon", 1e-10 if self.convention == "tf1" else 1e-8)
+        self._check_settings(positive=("learning_rate", "epsilon"), fractions=("decay", "momentum"))
+
+    def _first_slots(self, w: Array) -> Slots:
+        xp = array_module(w)
+        slots = {"ms": xp.ones_like(w) if self.convention == "tf1" else xp.zeros_like(w)}
+        if self.centered:
+            slots["mg"] = xp.zeros_like(w)
+        if self.momentum:
+            slots["mom"] = xp.zeros_like(w)
+        return slots
+
+    def _step(self, w: Array, g: Array, slots: Slots) -> tuple[Array, Slots]:
+        xp = array_module(w)
+        ms = slots["ms"] + (1 - self.decay) * (g * g - slots["ms"])
+        after = {"ms": ms}
+        if self.centered:
+            mg = after["mg"] = slots["mg"] + (1 - self.decay) * (g - slots["mg"])
+            ms = xp.maximum(ms - mg * mg, 0)  # a variance, which rounding can take below zero
+        tf1 = self.convention == "tf1"
+        if tf1:
+            step = self.learning_rate * g / xp.sqrt(ms + self.epsilon)
+        else:
+            step = g / (xp.sqrt(ms) + self.epsilon)
+        if self.momentum:
+            step = after["mom"] = self.momentum * slots["mom"] + step
+        return w - (step if tf1 else self.learning_rate * step), after
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """Adam (Kingma & Ba 2015, Algorithm 1).
+
+    ::
+
+        m = m + (1 - beta1) (g - m)                 from 0
+        v = v + (1 - beta2) (g² - v)                from 0
+        m_hat = m / (1 - beta1ᵗ)                    t = 1 at the first step
+        v_hat = v / (1 - beta2ᵗ)
+        w = w - learning_rate m_hat / (sqrt(v_hat) + epsilon)
+
+    epsilon is added to sqrt(v_hat), as in the paper's algorithm and in PyTorch 2. TensorFlow 1.15
+    adds it to sqrt(v) (the paper's section 2, end), which amounts to an epsilon larger by the
+    factor 1 / sqrt(1 - beta2ᵗ).
+
+    Parameters
+    ----------
+    learning_rate : float
+        Above 0.
+    beta1, beta2 : float
+        Decay of the running averages of the gradient and of its square, each in [0, 1).
+    epsilon : float
+        Above 0.
+
+    Raises
+    ------
+    ValueError
+        A hyper-parameter out of its range.
+    """
+
+    learning_rate: float = 0.001
+    beta1: float = 0.9
+    beta2: float = 0.999
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        self._check_settings(positive=("learning_rate", "epsilon"), fractions=("beta1", "beta2"))
+
+    def _first_slots(self, w: Array) -> Slots:
+        xp = array_module(w)
+        return {"m": xp.zeros_like(w), "v": xp.zeros_like(w), "t": np.array(0)}
+
+    def _step(self, w: Array, g: Array, slots: Slots) -> tuple[Array, Slots]:
+        t = int(slots["t"]) + 1
+        m = slots["m"] + (1 - self.beta1) * (g - slots["m"])
+        v = slots["v"] + (1 - self.beta2) * (g * g - slots["v"])
+        m_hat = m / (1 - self.beta1**t)
+        v_hat = v / (1 - self.beta2**t)
+        w = w - self.learning_rate * m_hat / (array_module(w).sqrt(v_hat) + self.epsilon)
+        return w, {"m": m, "v": v, "t": np.array(t)}
+
+
+def clip_by_global_norm(
+    grads: Mapping[str, Array], max_norm: float, leading_axes: int = 0
+) -> tuple[dict[str, Array], Array]:
+    """Shrink all gradients together where their common norm exceeds `max_norm`.
+
+    g = g · max_norm / max(‖g‖, max_norm), with ‖g‖² the sum of squares over every entry of every
+    array, so the direction stays (Pascanu, Mikolov & Bengio 2013, Algorithm 1).
+
+    Parameters
+    ----------
+    grads : dict of array
+        The gradients.
+    max_norm : float
+        The largest norm allowed, > 0.
+    leading_axes : int
+        How many axes in front number independent networks, each clipped by its own norm: 1 for
+        arrays of shape (S, ...).
+
+    Returns
+    -------
+    grads : dict of array
+        The clipped gradients; those within `max_norm` keep every bit.
+    norm : array () or (S,) of float64
+        ‖g‖ before clipping. A NaN or an infinity in a network's gradients makes this norm and all
+        gradients of that network NaN, like TensorFlow's tf.clip_by_global_norm: a step that has
+        gone wrong shows.
+
+    Raises
+    ------
+    ValueError
+        `max_norm` is not a positive number, or `leading_axes` does not fit the arrays.
+    """
+    check_number("max_norm", max_norm, low=0.0, open_low=True)
+    fewest = min(g.ndim for g in grads.values())
+    if not 0 <= leading_axes <= fewest:
+        raise ValueError(f"leading_axes must be between 0 and {fewest}, got {leading_axes}")
+    first = next(iter(grads.values()))
+    xp, networks = array_module(first), first.shape[:leading_axes]
+    flat = xp.concatenate([g.reshape(*networks, -1) for g in grads.values()], axis=-1)
+    flat = flat.astype(np.float64)
+    # Divided by the largest entry no square can overflow: exploded gradients are what this is for.
+    peak = xp.maximum(abs(flat).max(axis=-1), np.finfo(np.float64).tiny)
+    with np.errstate(invalid="ignore"):  # inf / inf
+        norm = peak * xp.sqrt(((flat / peak[..., None]) ** 2).sum(axis=-1))
+    scale = max_norm / xp.maximum(norm, max_norm)
+    clipped = {
+        name: g * scale.astype(g.dtype).reshape(networks + (1,) * (g.ndim - leading_axes))
+        for name, g in grads.items()
+    }
+    return clipped, norm
+
+
+def clip_by_value(grads: Mapping[str, Array], limit: float) -> dict[str, Array]:
+    """Clip every entry of every gradient to [-limit, limit]; NaN stays.
+
+    Raises
+    ------
+    ValueError
+        `limit` is not a positive number.
+    """
+    check_number("limit", limit, low=0.0, open_low=True)
+    return {name: g.clip(-float(limit), float(limit)) for name, g in grads.items()}
