@@ -42,9 +42,10 @@ def check_array(name: str, array: Any, shape: tuple[int | str, ...]) -> None:
     ValueError
         A shape that does not fit.
     """
-    if not hasattr(array, "dtype"):
-        raise TypeError(f"{name} must be an array, got {type(array).__name__}")
-    if array.dtype.kind not in "fc":
+    kind = getattr(getattr(array, "dtype", None), "kind", None)
+    if kind is None:
+        raise TypeError(f"{name} must be a NumPy or CuPy array, got {type(array).__name__}")
+    if kind not in "fc":
         raise TypeError(
             f"{name} must hold floating-point numbers, got dtype {array.dtype}; "
             "convert it, for example with .astype(np.float32)"

@@ -5,7 +5,7 @@ device starts from the same numbers.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -71,22 +71,23 @@ def draw(name: str, rng: np.random.Generator, shape: tuple[int, int]) -> Matrix:
 
 def draw_kernel(
     rng: np.random.Generator,
-    sizes: tuple[int, int, int],
+    rows: tuple[int, int],
+    columns: Sequence[int],
     kernel_initializer: str,
     recurrent_initializer: str | None,
 ) -> tuple[Matrix, Matrix]:
-    """Draw W_x (D, blocks H) and W_h (H, blocks H) of a cell with `sizes` (D, H, blocks).
+    """Draw W_x and W_h of a cell: their `rows`, (D, H), and the `columns` of each gate in both.
 
-    Without a `recurrent_initializer` both are cut from one draw of shape (D + H, blocks H), like
-    the kernel of a TensorFlow 1 cell; the sizes of that matrix set the scale of a Glorot draw.
-    With one, W_h is `blocks` separate draws of shape (H, H), side by side.
+    Without a `recurrent_initializer` both are cut from one draw of shape (D + H, all columns),
+    like the kernel of a TensorFlow 1 cell; the sizes of that matrix set the scale of a Glorot
+    draw. With one, W_h is a separate draw for each gate, side by side.
     """
-    D, H, blocks = sizes
+    D, H = rows
     if recurrent_initializer is None:
-        kernel = draw(kernel_initializer, rng, (D + H, blocks * H))
+        kernel = draw(kernel_initializer, rng, (D + H, sum(columns)))
         return kernel[:D], kernel[D:]
-    W_x = draw(kernel_initializer, rng, (D, blocks * H))
-    W_h = [draw(recurrent_initializer, rng, (H, H)) for _ in range(blocks)]
+    W_x = draw(kernel_initializer, rng, (D, sum(columns)))
+    W_h = [draw(recurrent_initializer, rng, (H, width)) for width in columns]
     return W_x, np.concatenate(W_h, axis=1)
 
 

@@ -5,7 +5,9 @@ import pytest
 import standin
 
 from npylstm.backend import available_devices, to_numpy
+from npylstm.cells.gru import GRUCell
 from npylstm.cells.lstm import LSTMCell
+from npylstm.cells.lstm_variant import LSTMVariant
 from npylstm.cells.rnn import RNNCell
 from npylstm.losses import mean_squared_error, softmax_cross_entropy
 from npylstm.models import SequenceModel
@@ -18,6 +20,14 @@ LAYERS = {
     "rnn": RNNCell(D, H),
     "rnn-relu": RNNCell(D, H, "relu"),
     "lstm": LSTMCell(D, H),
+    "gru": GRUCell(D, H),
+    "gru-reset-after": GRUCell(D, H, reset_after=True),
+    "fgr": LSTMVariant.preset("FGR", D, H),
+    "hs97": LSTMVariant.preset("HS97", D, H, block_size=2),
+    "projection": LSTMVariant(
+        D, H, peepholes=True, projection_size=2, cell_clip=0.5, projection_clip=0.2
+    ),
+    "coupled": LSTMVariant.preset("CIFG", D, H),
     "stack": Stack([LSTMCell(D, H), RNNCell(H, H)]),
     "bidirectional": Bidirectional(LSTMCell(D, H), LSTMCell(D, 3)),
     "residual": Residual(LSTMCell(D, D)),

@@ -13,13 +13,18 @@ from npylstm.analysis.jacobians import (
 )
 from npylstm.analysis.lyapunov import lyapunov_spectrum
 from npylstm.cells.base import map_state
+from npylstm.cells.gru import GRUCell
 from npylstm.cells.lstm import LSTMCell
+from npylstm.cells.lstm_variant import LSTMVariant
 from npylstm.cells.rnn import RNNCell
 
 CELLS = {
     "tanh": RNNCell(3, 4),
     "relu": RNNCell(3, 4, "relu"),
     "lstm": LSTMCell(3, 4),
+    "gru": GRUCell(3, 4),
+    "peepholes": LSTMVariant.preset("V", 3, 4),
+    "full-gate-recurrence": LSTMVariant.preset("FGR", 3, 4),
 }
 
 
@@ -100,8 +105,8 @@ def test_the_direct_path_is_the_whole_one_when_the_gates_do_not_see_the_state():
     xs = np.random.default_rng(3).standard_normal((6, 2, 3))
     state, f = state0, []
     for x in xs:
-        state, (*_, _i, f_t, _o, _g, _tanh_c) = cell.forward(params, x, state)
-        f.append(f_t)
+        state, cache = cell.forward(params, x, state)
+        f.append(cache.f)
     path = direct_cell_path(np.stack(f))
     dc_dc = span_products(jacobians(cell, params, xs, state0))[..., 4:, 4:]
     np.testing.assert_allclose(np.diagonal(dc_dc, axis1=-2, axis2=-1), path, rtol=1e-12)

@@ -40,7 +40,7 @@ Along: TypeAlias = Callable[[Array, complex], Any]
 
 _COMPLEX_STEP = 1e-20
 _CENTRAL_STEP = 1e-3
-_OTHER_STEPS = np.geomspace(0.1, 1e-5, 9)
+_OTHER_STEPS = np.geomspace(0.1, 1e-6, 11)
 _DIRECTIONS = 10
 
 
@@ -401,7 +401,9 @@ def _named(name: str, state: Any) -> Params:
 
 
 def _check_arguments(params: Params, grads: Params) -> None:
-    if not params or params.keys() != grads.keys():
+    if not params:
+        raise ValueError("params must hold at least one array")
+    if params.keys() != grads.keys():
         raise ValueError(f"grads must have the keys {sorted(params)}, got {sorted(grads)}")
     for name, array in params.items():
         for argument, a in (("params", array), ("grads", grads[name])):

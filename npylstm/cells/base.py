@@ -6,7 +6,7 @@ plain dictionary, the state as a named tuple, and both leave as new ones.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -21,7 +21,8 @@ State: TypeAlias = tuple[Any, ...]
 """What a cell carries from step to step: a named tuple of arrays, with the output h first."""
 
 Cache: TypeAlias = tuple[Any, ...]
-"""What a step's forward pass keeps for its backward pass; its first entry is the input x."""
+"""What a step's forward pass keeps for its backward pass: a named tuple with the input x first, and
+each of the cell's gates under its own name."""
 
 
 def mT(a: Array) -> Array:
@@ -47,13 +48,15 @@ class Cell(ABC):
         D, the width of the input.
     hidden_size : int
         H, the number of units.
-    gates : tuple of str
-        Names of the blocks of H columns in `W_x`, `W_h` and `b`, in their order.
     """
 
     input_size: int
     hidden_size: int
-    gates: ClassVar[tuple[str, ...]]
+
+    @property
+    @abstractmethod
+    def gates(self) -> tuple[str, ...]:
+        """Names of the blocks of columns in `W_x`, `W_h` and `b`, in their order."""
 
     @property
     @abstractmethod
@@ -112,6 +115,12 @@ class Cell(ABC):
         grads : dict of arrays
             ∂L/∂(each parameter), by this step, summed over the batch.
         """
+
+    @property
+    def gate_columns(self) -> dict[str, slice]:
+        """Each gate's columns in `W_x`, `W_h` and `b`: blocks of H, unless the cell says other."""
+        H = self.hidden_size
+        return {gate: slice(k * H, (k + 1) * H) for k, gate in enumerate(self.gates)}
 
     @property
     def output_size(self) -> int:

@@ -19,6 +19,19 @@ class LSTMState(NamedTuple):
     c: Array
 
 
+class LSTMCache(NamedTuple):
+    """What a step keeps: x (B, D), the rest (B, H)."""
+
+    x: Array
+    h_prev: Array
+    c_prev: Array
+    i: Array
+    f: Array
+    o: Array
+    g: Array
+    tanh_c: Array
+
+
 @dataclass(frozen=True)
 class LSTMCell(Cell):
     """LSTM cell with forget gate (Gers, Schmidhuber & Cummins 2000; Graves 2012, ch. 4).
@@ -100,7 +113,8 @@ class LSTMCell(Cell):
         """Draw W_x and W_h; b starts at zero but for the forget gate's quarter."""
         W_x, W_h = draw_kernel(
             np.random.default_rng(rng),
-            (self.input_size, self.hidden_size, 4),
+            (self.input_size, self.hidden_size),
+            [self.hidden_size] * 4,
             self.kernel_initializer,
             self.recurrent_initializer,
         )
@@ -120,7 +134,7 @@ class LSTMCell(Cell):
         c = f * c_prev + i * g
         tanh_c = tanh(c)
         h = o * tanh_c
-        return LSTMState(h, c), (x, h_prev, c_prev, i, f, o, g, tanh_c)
+        return LSTMState(h, c), LSTMCache(x, h_prev, c_prev, i, f, o, g, tanh_c)
 
     def backward(
         self, params: Params, cache: Cache, dstate: LSTMState

@@ -18,6 +18,14 @@ class RNNState(NamedTuple):
     h: Array
 
 
+class RNNCache(NamedTuple):
+    """What a step keeps: x (B, D), h_prev and h (B, H)."""
+
+    x: Array
+    h_prev: Array
+    h: Array
+
+
 @dataclass(frozen=True)
 class RNNCell(Cell):
     """Vanilla recurrent cell (Elman 1990; Graves 2012, eqs. 3.30-3.34).
@@ -89,7 +97,8 @@ class RNNCell(Cell):
         """Draw W_x and W_h; b starts at zero."""
         W_x, W_h = draw_kernel(
             np.random.default_rng(rng),
-            (self.input_size, self.hidden_size, 1),
+            (self.input_size, self.hidden_size),
+            [self.hidden_size],
             self.kernel_initializer,
             self.recurrent_initializer,
         )
@@ -102,7 +111,7 @@ class RNNCell(Cell):
         (h_prev,) = state
         z = x @ params["W_x"] + h_prev @ params["W_h"] + params["b"][..., None, :]
         h = ACTIVATIONS[self.activation].function(z)
-        return RNNState(h), (x, h_prev, h)
+        return RNNState(h), RNNCache(x, h_prev, h)
 
     def backward(
         self, params: Params, cache: Cache, dstate: RNNState
