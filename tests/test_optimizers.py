@@ -1,5 +1,5 @@
 import json
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, replace
 from functools import partial
 from pathlib import Path
 
@@ -124,11 +124,12 @@ def test_trajectory_equals_pytorch(optimizer):
             np.testing.assert_allclose(params[name], w.detach().numpy(), rtol=0, atol=1e-14)
 
 
-def test_default_epsilon_is_that_of_the_library_whose_convention_it_is():
+def test_the_defaults_are_those_of_tensorflow_and_pytorch():
+    # tf.train.RMSPropOptimizer(learning_rate, decay=0.9, momentum=0.0, epsilon=1e-10, ...)
+    assert RMSProp() == RMSProp(0.001, 0.9, 0.0, 1e-10, centered=False, convention="tf1")
     torch = pytest.importorskip("torch")
     twin = torch.optim.RMSprop([torch.zeros(1)])
     assert RMSProp(convention="torch").epsilon == twin.defaults["eps"]
-    assert RMSProp(convention="tf1").epsilon == 1e-10
     adam = torch.optim.Adam([torch.zeros(1)]).defaults
     assert Adam() == Adam(adam["lr"], *adam["betas"], adam["eps"])
 
@@ -173,6 +174,12 @@ def test_networks_on_a_leading_axis_train_like_each_alone(optimizer):
         alone, _ = run(optimizer, {name: w[s] for name, w in draw(0, networks=(5,)).items()}, one)
         for name in alone[-1]:
             np.testing.assert_array_equal(together[-1][name][s], alone[-1][name])
+
+
+@every_optimizer
+def test_settings_cannot_be_changed_after_they_were_checked(optimizer):
+    with pytest.raises(FrozenInstanceError):
+        optimizer.learning_rate = -1.0
 
 
 @every_optimizer
@@ -278,6 +285,12 @@ def test_each_network_is_clipped_by_its_own_norm():
         assert norm[s] == pytest.approx(norm_alone, rel=1e-15)
         for name in grads:
             np.testing.assert_allclose(clipped[name][s], alone[name], rtol=1e-15)
+
+
+def test_networks_of_a_single_weight_are_clipped_one_by_one():
+    clipped, norm = clip_by_global_norm({"b": np.array([-3.0, 0.5])}, 1.0, leading_axes=1)
+    np.testing.assert_array_equal(norm, [3.0, 0.5])
+    np.testing.assert_array_equal(clipped["b"], [-1.0, 0.5])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
