@@ -55,5 +55,5 @@ def check_array(name: str, array: Any, shape: tuple[int | str, ...]) -> None:
         want != have and not isinstance(want, str)
         for have, want in zip(trailing, shape, strict=True)
     ):
-        wanted = ", ".join(map(str, shape))
+        wanted = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
         raise ValueError(f"{name} must have shape ({wanted}), got {tuple(array.shape)}")

@@ -5,6 +5,8 @@ it the mean, unless they are given. Axes in front (time, independent networks) a
 for each, and the gradient is that of each value alone.
 """
 
+from typing import Any
+
 import numpy as np
 
 from npylstm.backend import Array, array_module
@@ -46,13 +48,15 @@ def softmax_cross_entropy(
     Raises
     ------
     TypeError
-        Logits that are not floating-point numbers.
+        Logits that are not floating-point numbers, labels that are no array.
     ValueError
-        Labels of another shape, or class numbers outside 0..K-1.
+        Labels or weights of another shape, class numbers outside 0..K-1, or an empty batch without
+        weights.
     """
     check_array("logits", logits, ("B", "K"))
-    xp = array_module(logits)
-    K, B = logits.shape[-1], logits.shape[-2]
+    _check_is_array("labels", labels)
+    w = _row_weights("logits", logits, weights)
+    xp, K = array_module(logits), logits.shape[-1]
     if labels.dtype.kind in "iu":
         _check_shape("labels", labels, logits.shape[:-1])
         # On a GPU this check would make the host wait for the device at every step.
@@ -61,12 +65,12 @@ def softmax_cross_entropy(
                 f"labels must be between 0 and K - 1 = {K - 1}, "
                 f"got values from {labels.min()} to {labels.max()}"
             )
-        labels = (labels[..., None] == xp.arange(K)).astype(logits.dtype)
+        labels = labels[..., None] == xp.arange(K)
     _check_shape("labels", labels, logits.shape)
+    labels = labels.astype(logits.dtype)
 
     shifted = logits - _largest(logits)
     log_probabilities = shifted - xp.log(xp.exp(shifted).sum(axis=-1, keepdims=True))
-    w = 1 / B if weights is None else weights[..., None]
     loss = -(w * labels * log_probabilities).sum(axis=(-2, -1))
     return loss, w * (xp.exp(log_probabilities) - labels)
 
@@ -98,20 +102,37 @@ def mean_squared_error(
     Raises
     ------
     TypeError
-        Outputs that are not floating-point numbers.
+        Outputs that are not floating-point numbers, targets that are no array.
     ValueError
-        Targets of another shape.
+        Targets or weights of another shape, or an empty batch without weights.
     """
     check_array("outputs", outputs, ("B", "K"))
+    _check_is_array("targets", targets)
     _check_shape("targets", targets, outputs.shape)
-    w = 1 / outputs.shape[-2] if weights is None else weights[..., None]
-    difference = outputs - targets
+    w = _row_weights("outputs", outputs, weights)
+    difference = outputs - targets.astype(outputs.dtype)
     return (w * difference**2).sum(axis=(-2, -1)), 2 * w * difference
 
 
 def _largest(logits: Array) -> Array:
     """Return each row's largest logit; with it subtracted, no exponential overflows."""
     return logits.real.max(axis=-1, keepdims=True)
+
+
+def _row_weights(name: str, rows: Array, weights: Array | None) -> Any:
+    """Return w (..., B, 1), or 1/B for all rows (..., B, K), in their dtype."""
+    if weights is not None:
+        _check_is_array("weights", weights)
+        _check_shape("weights", weights, rows.shape[:-1])
+        return weights.astype(rows.dtype)[..., None]
+    if rows.shape[-2] == 0:
+        raise ValueError(f"{name} must have a row at least to take a mean, got {rows.shape}")
+    return 1 / rows.shape[-2]
+
+
+def _check_is_array(name: str, array: Any) -> None:
+    if not hasattr(array, "dtype"):
+        raise TypeError(f"{name} must be an array, got {type(array).__name__}")
 
 
 def _check_shape(name: str, array: Array, expected: tuple[int, ...]) -> None:

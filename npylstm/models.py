@@ -1,16 +1,30 @@
-"""Whole models: recurrent layers, a dense head and a loss."""
+"""Whole models: recurrent layers, a dense head and a loss; saving and loading them."""
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
 
+from npylstm import checkpoint
 from npylstm.backend import Array, array_module
 from npylstm.cells.base import Cell, Params, mT
-from npylstm.checks import check_choice, check_number, check_size
+from npylstm.cells.gru import GRUCell
+from npylstm.cells.lstm import LSTMCell
+from npylstm.cells.lstm_variant import LSTMVariant
+from npylstm.cells.rnn import RNNCell
+from npylstm.checks import check_array, check_choice, check_number, check_size
 from npylstm.initializers import Rng
 from npylstm.losses import mean_squared_error, softmax_cross_entropy
-from npylstm.sequence.layers import Layer, as_layer
+from npylstm.sequence.layers import (
+    Bidirectional,
+    Dropout,
+    Layer,
+    Recurrent,
+    Residual,
+    Stack,
+    as_layer,
+)
 from npylstm.sequence.unroll import Lengths, alive_mask
 
 LOSSES = {"cross_entropy": softmax_cross_entropy, "mean_squared_error": mean_squared_error}
@@ -136,12 +150,27 @@ class SequenceModel:
         dread = dy @ mT(params["W_y"])
         if self.every_step:
             doutputs, dW_y, db_y = dread, dW_y.sum(axis=0), db_y.sum(axis=0)
+        elif lengths is None:
+            doutputs = array_module(outputs).zeros_like(outputs)
+            doutputs[-1] = dread
         else:
             doutputs = array_module(xs).where(_last_step(outputs, lengths), dread, 0 * dread)
-        _, _, grads = self.recurrent.backward(_recurrent(params), tape, doutputs)
+        _, _, grads = self.recurrent.backward(_recurrent(params), tape, doutputs, need_dxs=False)
         return loss, grads | {"W_y": dW_y, "b_y": db_y}
 
+    def check(self, params: Params) -> None:
+        """Raise TypeError or ValueError unless params fit the model."""
+        # A batch of no sequences goes through every check of the layers and computes nothing.
+        self.predict(params, np.empty((1, 0, self.recurrent.input_size)))
+
     def _head(self, params: Params, read: Array) -> Array:
+        for name, shape in (
+            ("W_y", (read.shape[-1], self.output_size)),
+            ("b_y", (self.output_size,)),
+        ):
+            if name not in params:
+                raise ValueError(f"params has no {name!r}, the head's; got {sorted(params)}")
+            check_array(f"params[{name!r}]", params[name], shape)
         return read @ params["W_y"] + params["b_y"][..., None, :]
 
     def _read(self, outputs: Array, lengths: Lengths) -> Array:
@@ -164,8 +193,7 @@ def _last_step(outputs: Array, lengths: Lengths) -> Array:
     """Return a mask (T, B, 1) that is true at the last step of each sequence."""
     T = len(outputs)
     t = np.arange(T).reshape(-1, *(1,) * (outputs.ndim - 1))
-    ends = np.array([T]) if lengths is None else np.asarray(lengths)
-    return array_module(outputs).asarray(t == ends[:, None] - 1)
+    return array_module(outputs).asarray(t == np.asarray(lengths)[:, None] - 1)
 
 
 def _step_weights(y: Array, lengths: Lengths) -> Array:
@@ -176,3 +204,75 @@ def _step_weights(y: Array, lengths: Lengths) -> Array:
     if lengths is None:
         return ones / (T * B)
     return alive_mask(y, lengths)[..., 0] * ones / max(int(np.sum(lengths)), 1)
+
+
+CLASSES: dict[str, type] = {
+    part.__name__: part
+    for part in (
+        SequenceModel,
+        *(Recurrent, Stack, Bidirectional, Residual, Dropout),
+        *(RNNCell, LSTMCell, LSTMVariant, GRUCell),
+    )
+}
+"""What a model may be made of, by name; a class of your own can be loaded once it is in here."""
+
+
+def to_config(part: Any) -> Any:
+    """Describe a model, layer or cell as JSON data: its class and the values of its fields."""
+    if is_dataclass(part):
+        values = {field.name: to_config(getattr(part, field.name)) for field in fields(part)}
+        return {"class": type(part).__name__} | values
+    if isinstance(part, tuple):
+        return [to_config(item) for item in part]
+    return part.item() if isinstance(part, np.generic) else part
+
+
+def from_config(config: Any) -> Any:
+    """Make what `to_config` described.
+
+    Raises
+    ------
+    ValueError
+        A class that is not in `CLASSES`, or fields that it does not have or cannot take.
+    """
+    if isinstance(config, list):
+        return tuple(from_config(item) for item in config)
+    if not isinstance(config, dict):
+        return config
+    values = {name: from_config(value) for name, value in config.items()}
+    kind = values.pop("class", None)
+    check_choice("class", kind, CLASSES)
+    try:
+        return CLASSES[kind](**values)
+    except TypeError as error:
+        raise ValueError(f"{kind} cannot be made of {sorted(values)}: {error}") from error
+
+
+def save_model(path: str | os.PathLike[str], model: SequenceModel, params: Params) -> None:
+    """Write a model and its parameters to one file; see `npylstm.checkpoint.save`."""
+    checkpoint.save(path, params, {"model": to_config(model)})
+
+
+def load_model(path: str | os.PathLike[str]) -> tuple[SequenceModel, Params]:
+    """Read what `save_model` wrote.
+
+    Returns
+    -------
+    model : SequenceModel
+    params : dict of arrays
+        NumPy arrays with every bit and dtype as they were.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    ValueError
+        The file is not a model, is damaged, or its parameters do not fit the model.
+    """
+    params, meta = checkpoint.load(path)
+    try:
+        model = from_config(meta["model"])
+        model.check(params)
+    except Exception as error:  # a description made to fool us can go wrong in any way
+        raise ValueError(f"{os.fspath(path)} does not hold a model: {error!r}") from error
+    return model, params

@@ -9,6 +9,7 @@ If every factor shrinks what it multiplies, the product vanishes exponentially i
 steps (Hochreiter 1991; Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013).
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from npylstm.backend import Array, array_module
 from npylstm.cells.base import Cache, Cell, Params, mT
 from npylstm.cells.lstm import LSTMCell
 from npylstm.cells.rnn import RNNCell
+from npylstm.sequence.unroll import unroll
 
 
 def step_jacobian(cell: Cell, params: Params, cache: Cache) -> Array:
@@ -112,12 +114,8 @@ def jacobians(cell: Cell, params: Params, xs: Array, state0: Any = None) -> Arra
     J : array (T, B, n, n)
         J[t] = ∂s_t/∂s_{t-1} as in `step_jacobian`. It takes 8 T B n² bytes in float64.
     """
-    state = cell.zero_state(xs[0]) if state0 is None else state0
-    steps = []
-    for x in xs:
-        state, cache = cell.forward(params, x, state)
-        steps.append(step_jacobian(cell, params, cache))
-    return array_module(xs).stack(steps)
+    _, _, tape = unroll(cell, params, xs, state0)
+    return array_module(xs).stack([step_jacobian(cell, params, cache) for cache in tape.caches])
 
 
 def span_products(J: NDArray[Any]) -> Array:
@@ -138,6 +136,11 @@ def span_products(J: NDArray[Any]) -> Array:
     for k, step in enumerate(J[::-1]):
         products[k + 1] = products[k] @ step
     return products
+
+
+def singular_values(J: NDArray[Any]) -> Array:
+    """Return the n singular values (..., n) of every matrix in J (..., n, n), largest first."""
+    return np.linalg.svd(J, compute_uv=False)
 
 
 def spectral_norms(J: NDArray[Any]) -> Array:
@@ -186,3 +189,42 @@ def direct_cell_path(f: NDArray[Any]) -> Array:
     """
     ones = np.ones((1, *f.shape[1:]), f.dtype)
     return np.concatenate([ones, np.cumprod(f[::-1], axis=0)])
+
+
+@dataclass(frozen=True)
+class CellPaths:
+    """How much of a gradient gets from the last cell state to earlier ones, on which way.
+
+    Attributes
+    ----------
+    direct : array (T + 1, B)
+        Norm of the diagonal matrix ∏ f_t over the last k steps, k = 0..T: from cell to cell alone.
+    full : array (T + 1, B)
+        Norm of ∂c_T/∂c_{T-k}, on all ways, those through h and the gates too.
+    """
+
+    direct: NDArray[np.float64]
+    full: NDArray[np.float64]
+
+
+def cell_paths(cell: Cell, params: Params, xs: NDArray[Any], state0: Any = None) -> CellPaths:
+    """Measure the direct path through an LSTM's cell state beside all paths together.
+
+    Both norms are spectral: the most that any direction is stretched.
+
+    Parameters
+    ----------
+    cell, params
+        An `LSTMCell` or `LSTMVariant` and its parameters.
+    xs : array (T, B, D)
+        The inputs.
+    state0 : named tuple of arrays (B, H), optional
+        The initial state; zeros by default.
+    """
+    caches: list[Any] = unroll(cell, params, xs, state0)[2].caches
+    J = np.stack([step_jacobian(cell, params, cache) for cache in caches])
+    h, c = cell.state_sizes[:2]
+    return CellPaths(
+        direct_cell_path(np.stack([cache.f for cache in caches])).max(axis=-1),
+        spectral_norms(span_products(J)[..., h : h + c, h : h + c]),
+    )

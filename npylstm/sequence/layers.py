@@ -6,6 +6,7 @@ cell, with sequences in place of steps, so any of them can stand inside any othe
 takes layers, a bare cell stands for `Recurrent(cell)`.
 """
 
+import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ import numpy as np
 
 from npylstm.backend import Array, array_module
 from npylstm.cells.base import Cell, Params
-from npylstm.checks import check_choice, check_number
+from npylstm.checks import check_choice, check_number, check_size
 from npylstm.initializers import Rng
+from npylstm.sequence.fused_numpy import FusedTape, fused, fused_backward, why_not_fused
+from npylstm.sequence.shards import ShardedTape, sharded, sharded_backward
 from npylstm.sequence.unroll import Lengths, alive_mask, unroll, unroll_backward
 
 
@@ -88,7 +91,12 @@ class Layer(ABC):
 
     @abstractmethod
     def backward(
-        self, params: Params, tape: Any, doutputs: Array | None = None, dstate: Any = None
+        self,
+        params: Params,
+        tape: Any,
+        doutputs: Array | None = None,
+        dstate: Any = None,
+        need_dxs: bool = True,
     ) -> tuple[Array, Any, Params]:
         """Carry the loss gradient back through the sequence.
 
@@ -100,10 +108,12 @@ class Layer(ABC):
             ∂L/∂outputs; zeros by default.
         dstate : optional
             ∂L/∂(final state); zeros by default.
+        need_dxs : bool
+            False allows to leave dxs out, for which the bottom layer of a model has no use.
 
         Returns
         -------
-        dxs : array (T, B, D)
+        dxs : array (T, B, D), or None where it was left out
         dstate0
             ∂L/∂(initial state).
         grads : dict of arrays
@@ -113,15 +123,42 @@ class Layer(ABC):
 
 @dataclass(frozen=True)
 class Recurrent(Layer):
-    """A cell unrolled over the sequence.
+    """A cell run over the sequence.
+
+    Two paths lead to the same answer: `unroll` calls the cell at every step, and the fused kernels
+    of `npylstm.sequence.fused_numpy` compute the whole sequence several times faster. They agree up
+    to rounding.
 
     Parameters
     ----------
     cell : Cell
         Any cell.
+    path : str
+        `"auto"` takes a fused kernel where there is one for the cell and the arrays, and `unroll`
+        elsewhere; `"fused"` and `"unroll"` force one of the two.
+    threads : int
+        On how many threads a fused kernel runs, each with a part of the batch. It pays for wide
+        layers, from some 128 units on; more than one needs the package threadpoolctl.
+
+    Raises
+    ------
+    ValueError
+        An unknown path, threads below one, or several without threadpoolctl; from `forward`, path
+        `"fused"` where no kernel can run.
     """
 
     cell: Cell
+    path: str = "auto"
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        check_choice("path", self.path, ("auto", "fused", "unroll"))
+        check_size("threads", self.threads)
+        if self.threads > 1 and importlib.util.find_spec("threadpoolctl") is None:
+            raise ValueError(
+                f"threads = {self.threads} needs the package threadpoolctl: "
+                "pip install threadpoolctl"
+            )
 
     @property
     def input_size(self) -> int:
@@ -151,13 +188,34 @@ class Recurrent(Layer):
         keep_tape: bool = True,
         state_mask: Array | None = None,
     ) -> tuple[Array, Any, Any]:
-        """Run the cell over the sequence; see `Layer.forward` and `unroll`."""
+        """Run the cell over the sequence; see `Layer.forward` and `unroll`.
+
+        Outputs of a fused kernel are read-only where they look into its tape.
+        """
+        if self.path != "unroll":
+            obstacle = why_not_fused(self.cell, params, xs, state0, state_mask)
+            if obstacle is None:
+                arguments = self.cell, params, xs, state0, lengths, keep_tape
+                return fused(*arguments) if self.threads == 1 else sharded(*arguments, self.threads)
+            if self.path == "fused":
+                raise ValueError(f"path='fused' cannot be taken: {obstacle}; path='unroll' can")
         return unroll(self.cell, params, xs, state0, lengths, state_mask, keep_tape)
 
     def backward(
-        self, params: Params, tape: Any, doutputs: Array | None = None, dstate: Any = None
+        self,
+        params: Params,
+        tape: Any,
+        doutputs: Array | None = None,
+        dstate: Any = None,
+        need_dxs: bool = True,
     ) -> tuple[Array, Any, Params]:
         """Back-propagate through time; see `Layer.backward` and `unroll_backward`."""
+        if tape is None:
+            raise ValueError("tape must be that of a forward pass with keep_tape=True, got None")
+        if isinstance(tape, ShardedTape):
+            return sharded_backward(self.cell, params, tape, doutputs, dstate, need_dxs)
+        if isinstance(tape, FusedTape):
+            return fused_backward(self.cell, params, tape, doutputs, dstate, need_dxs)
         return unroll_backward(self.cell, params, tape, doutputs, dstate)
 
 
@@ -242,7 +300,12 @@ class Stack(Layer):
         return xs, tuple(states), tuple(tapes)
 
     def backward(
-        self, params: Params, tape: Any, doutputs: Array | None = None, dstate: Any = None
+        self,
+        params: Params,
+        tape: Any,
+        doutputs: Array | None = None,
+        dstate: Any = None,
+        need_dxs: bool = True,
     ) -> tuple[Array, Any, Params]:
         """Carry the gradient from the top down; see `Layer.backward`."""
         dstates = self._states(dstate, "dstate")
@@ -250,7 +313,7 @@ class Stack(Layer):
         grads: dict[str, Params] = {}
         for k in reversed(range(len(self.inner))):
             doutputs, dstate0, grads[str(k)] = self.inner[k].backward(
-                _part(params, str(k)), tape[k], doutputs, dstates[k]
+                _part(params, str(k)), tape[k], doutputs, dstates[k], need_dxs or k > 0
             )
             dstates0.insert(0, dstate0)
         return doutputs, tuple(dstates0), _join(grads)
@@ -347,7 +410,12 @@ class Bidirectional(Layer):
         return outputs, (state_ahead, state_back), (tape_ahead, tape_back, lengths)
 
     def backward(
-        self, params: Params, tape: Any, doutputs: Array | None = None, dstate: Any = None
+        self,
+        params: Params,
+        tape: Any,
+        doutputs: Array | None = None,
+        dstate: Any = None,
+        need_dxs: bool = True,
     ) -> tuple[Array, Any, Params]:
         """Carry the gradient back through both layers; see `Layer.backward`."""
         ahead, back = self.inner
@@ -358,13 +426,14 @@ class Bidirectional(Layer):
             dout_ahead = doutputs[..., : ahead.output_size]
             dout_back = reverse(doutputs[..., ahead.output_size :], lengths)
         dxs_ahead, dstate_ahead, grads_ahead = ahead.backward(
-            _part(params, "forward"), tape_ahead, dout_ahead, dstate_ahead
+            _part(params, "forward"), tape_ahead, dout_ahead, dstate_ahead, need_dxs
         )
         dxs_back, dstate_back, grads_back = back.backward(
-            _part(params, "backward"), tape_back, dout_back, dstate_back
+            _part(params, "backward"), tape_back, dout_back, dstate_back, need_dxs
         )
         grads = _join({"forward": grads_ahead, "backward": grads_back})
-        return dxs_ahead + reverse(dxs_back, lengths), (dstate_ahead, dstate_back), grads
+        dxs = dxs_ahead + reverse(dxs_back, lengths) if need_dxs else None
+        return dxs, (dstate_ahead, dstate_back), grads
 
 
 class _Wrapper(Layer):
@@ -435,12 +504,17 @@ class Residual(_Wrapper):
         return outputs + _keep(xs, alive), state, (tape, alive)
 
     def backward(
-        self, params: Params, tape: Any, doutputs: Array | None = None, dstate: Any = None
+        self,
+        params: Params,
+        tape: Any,
+        doutputs: Array | None = None,
+        dstate: Any = None,
+        need_dxs: bool = True,
     ) -> tuple[Array, Any, Params]:
         """Carry the gradient back by both ways; see `Layer.backward`."""
         inner_tape, alive = tape
-        dxs, dstate0, grads = self.inner.backward(params, inner_tape, doutputs, dstate)
-        if doutputs is not None:
+        dxs, dstate0, grads = self.inner.backward(params, inner_tape, doutputs, dstate, need_dxs)
+        if doutputs is not None and need_dxs:
             dxs = dxs + _keep(doutputs, alive)
         return dxs, dstate0, grads
 
@@ -510,14 +584,19 @@ class Dropout(_Wrapper):
         return _times(outputs, output_mask), state, (tape, input_mask, output_mask)
 
     def backward(
-        self, params: Params, tape: Any, doutputs: Array | None = None, dstate: Any = None
+        self,
+        params: Params,
+        tape: Any,
+        doutputs: Array | None = None,
+        dstate: Any = None,
+        need_dxs: bool = True,
     ) -> tuple[Array, Any, Params]:
         """Carry the gradient back through the same masks; see `Layer.backward`."""
         inner_tape, input_mask, output_mask = tape
         if doutputs is not None:
             doutputs = _times(doutputs, output_mask)
-        dxs, dstate0, grads = self.inner.backward(params, inner_tape, doutputs, dstate)
-        return _times(dxs, input_mask), dstate0, grads
+        dxs, dstate0, grads = self.inner.backward(params, inner_tape, doutputs, dstate, need_dxs)
+        return _times(dxs, input_mask) if need_dxs else None, dstate0, grads
 
     def _mask(
         self, rng: np.random.Generator | None, keep_prob: float, xs: Array, width: int

@@ -1,0 +1,97 @@
+"""What truncated back-propagation through time leaves out of the gradient."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npylstm.backend import Array, to_numpy
+from npylstm.cells.base import Cell, Params
+from npylstm.models import SequenceModel
+from npylstm.sequence.layers import Recurrent
+from npylstm.sequence.unroll import Tape, truncated_backward
+
+
+@dataclass(frozen=True)
+class TruncationBias:
+    """How far truncated gradients of a cell's parameters are from the full one, as one vector.
+
+    Attributes
+    ----------
+    lengths : array of int (K,)
+        How many steps back each gradient was carried.
+    relative_error : array (K,)
+        ‖truncated - full‖ / ‖full‖.
+    cosine : array (K,)
+        Of the angle between the two: 1 in the same direction, 0 at right angles.
+    """
+
+    lengths: NDArray[np.int64]
+    relative_error: NDArray[np.float64]
+    cosine: NDArray[np.float64]
+
+
+def truncation_bias(
+    model: SequenceModel,
+    params: Params,
+    xs: Array,
+    targets: Array,
+    lengths: Sequence[int],
+    k1: int | None = None,
+) -> TruncationBias:
+    """Compare the truncated gradient with the full one on a batch.
+
+    Parameters
+    ----------
+    model : SequenceModel
+        One whose layer is a single cell.
+    params, xs, targets
+        What `SequenceModel.loss_and_grads` takes.
+    lengths : sequence of int
+        Truncation lengths, k2 of `truncated_backward`.
+    k1 : int, optional
+        Steps from one backward pass to the next; by default k2, windows that do not overlap. With
+        k1 = 1 every error is carried back k2 steps.
+
+    Raises
+    ------
+    ValueError
+        A model with another layer than a cell, a length or k1 below one, or k1 above a length.
+    """
+    cell = model.layer.cell if isinstance(model.layer, Recurrent) else model.layer
+    if not isinstance(cell, Cell):
+        raise ValueError(f"model must have a single cell as its layer, got {model.layer}")
+
+    def gradient(layer: Recurrent) -> NDArray[Any]:
+        _, grads = replace(model, layer=layer).loss_and_grads(params, xs, targets)
+        return np.concatenate([to_numpy(grads[name]).ravel() for name in cell.param_shapes])
+
+    full = gradient(Recurrent(cell))
+    norm = np.linalg.norm(full)
+    truncated = [gradient(_Truncated(cell, path="unroll", k1=k1 or k2, k2=k2)) for k2 in lengths]
+    return TruncationBias(
+        np.array(lengths),
+        np.array([np.linalg.norm(part - full) / norm for part in truncated]),
+        np.array([part @ full / (np.linalg.norm(part) * norm) for part in truncated]),
+    )
+
+
+@dataclass(frozen=True)
+class _Truncated(Recurrent):
+    """A layer whose backward pass is truncated."""
+
+    k1: int = 1
+    k2: int = 1
+
+    def backward(
+        self,
+        params: Params,
+        tape: Tape,
+        doutputs: Array | None = None,
+        dstate: Any = None,
+        need_dxs: bool = True,
+    ) -> tuple[Array, Any, Params]:
+        dxs, grads = truncated_backward(self.cell, params, tape, doutputs, self.k1, self.k2)
+        return dxs, None, grads

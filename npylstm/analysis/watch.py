@@ -1,0 +1,119 @@
+"""A look into a model at work: what passes through each of its cells at every step."""
+
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from npylstm.backend import Array
+from npylstm.cells.base import Cache, Cell, Params, State, map_state
+from npylstm.initializers import Rng
+from npylstm.models import SequenceModel
+from npylstm.sequence.layers import Recurrent
+
+
+@dataclass(frozen=True)
+class WatchedCell(Cell):
+    """A cell that computes what the one inside does, and keeps what it has seen.
+
+    Attributes
+    ----------
+    states : list of T named tuples
+        The state after each step that has been run, first to last.
+    caches : list of T tuples
+        The cache of each of these steps.
+    dstates : list of T named tuples
+        ∂L/∂(state after the step) of each step that has been run backwards, last to first.
+    dzs : list of T dicts
+        ∂L/∂z of each of these steps, as from `preactivation_gradients`.
+    """
+
+    input_size: int
+    hidden_size: int
+    cell: Cell
+    states: list[Any] = field(default_factory=list, compare=False)
+    caches: list[Cache] = field(default_factory=list, compare=False)
+    dstates: list[Any] = field(default_factory=list, compare=False)
+    dzs: list[dict[str, Array]] = field(default_factory=list, compare=False)
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """The cell's gates."""
+        return self.cell.gates
+
+    @property
+    def param_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The cell's parameters."""
+        return self.cell.param_shapes
+
+    @property
+    def state_sizes(self) -> State:
+        """The cell's state."""
+        return self.cell.state_sizes
+
+    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+        """Draw the cell's parameters."""
+        return self.cell.init(rng, dtype)
+
+    def forward(self, params: Params, x: Array, state: Any) -> tuple[Any, Cache]:
+        """Run one step, and keep its state and its cache."""
+        state, cache = self.cell.forward(params, x, state)
+        self.states.append(state)
+        self.caches.append(cache)
+        return state, cache
+
+    def backward(self, params: Params, cache: Cache, dstate: Any) -> tuple[Array, Any, Params]:
+        """Carry the gradient one step back, and keep it."""
+        self.dstates.append(dstate)
+        self.dzs.append(preactivation_gradients(self.cell, params, cache, dstate))
+        return self.cell.backward(params, cache, dstate)
+
+
+def watch(model: SequenceModel) -> tuple[SequenceModel, list[WatchedCell]]:
+    """Return the same model with all its cells watched, and these cells in the model's order."""
+    cells: list[WatchedCell] = []
+    return _watch(model, cells), cells
+
+
+def _watch(part: Any, cells: list[WatchedCell]) -> Any:
+    if isinstance(part, Recurrent | Cell):
+        cell = part.cell if isinstance(part, Recurrent) else part
+        cells.append(WatchedCell(cell.input_size, cell.hidden_size, cell))
+        return Recurrent(cells[-1])
+    if isinstance(part, tuple):
+        return tuple(_watch(item, cells) for item in part)
+    if is_dataclass(part):
+        inside = {f.name: _watch(getattr(part, f.name), cells) for f in fields(part)}
+        return replace(part, **inside)  # type: ignore[type-var]
+    return part
+
+
+def preactivation_gradients(
+    cell: Cell, params: Params, cache: Cache, dstate: Any
+) -> dict[str, Array]:
+    """Return dz = ∂L/∂z of every gate at one step, where z is what the gate's φ is applied to.
+
+    The gradient of b is dz summed over the batch. With every sequence in a batch of its own, on a
+    leading axis, that sum has one term, and so any cell's backward pass tells dz itself.
+
+    Parameters
+    ----------
+    cell, params, cache, dstate
+        As in `Cell.backward`, without leading axes.
+
+    Returns
+    -------
+    dz : dict of array (B, H)
+        For each of `cell.gates` its columns of dz.
+    """
+
+    def apart(a: Any) -> Any:
+        return a[:, None, :] if getattr(a, "ndim", 0) == 2 else a
+
+    _, _, grads = cell.backward(params, map_state(apart, cache), map_state(apart, dstate))
+    return {gate: grads["b"][:, columns] for gate, columns in cell.gate_columns.items()}
+
+
+def label(k: int, cells: list[WatchedCell], name: str) -> str:
+    """Return what a result of cell k is called: `name`, with several cells its number before it."""
+    return name if len(cells) == 1 else f"{k}.{name}"

@@ -1,0 +1,306 @@
+"""How long a training step and an inference take, next to a lower bound and to other libraries.
+
+All contenders run the same network on the same batch, in turns: one step each, round after round.
+What slows the machine down for a while slows down all of them, so their ratios can be trusted where
+a single time can't.
+"""
+
+import importlib.util
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from npylstm.backend import Array
+from npylstm.cells.base import Params
+from npylstm.cells.lstm import LSTMCell
+from npylstm.checks import check_number, check_size
+from npylstm.convert import to_keras, to_torch
+from npylstm.models import SequenceModel
+from npylstm.optimizers import RMSProp
+from npylstm.sequence.layers import Recurrent
+
+CLASSES = 10
+
+
+class Size(NamedTuple):
+    """T time steps, D inputs, H hidden units, B sequences in a batch."""
+
+    T: int
+    D: int
+    H: int
+    B: int
+
+
+SIZES = (
+    Size(28, 28, 28, 128),
+    Size(28, 28, 128, 128),
+    Size(50, 64, 256, 32),
+    Size(50, 128, 512, 64),
+    Size(784, 1, 100, 64),
+)
+"""The first is the classroom's: MNIST digits by rows. In the last one the gradient vanishes."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What one contender took at one size.
+
+    Attributes
+    ----------
+    size : Size
+        The network and the batch.
+    task : str
+        `"training step"` (forward, backward, RMSProp) or `"inference"` (forward to the logits).
+    contender : str
+        `"fused"`, `"unroll"`, `"floor"`, `"pytorch"` or `"tensorflow"`.
+    median, fastest : float
+        In seconds.
+    rounds : int
+        How often it ran.
+    """
+
+    size: Size
+    task: str
+    contender: str
+    median: float
+    fastest: float
+    rounds: int
+
+
+Step = Callable[[], Any]
+
+
+def run_bench(
+    sizes: Sequence[Size] = SIZES,
+    threads: int | None = None,
+    seconds: float = 10.0,
+    report: Callable[[list[Timing]], None] = lambda timings: None,
+) -> list[Timing]:
+    """Time every contender at every size, in float32.
+
+    Parameters
+    ----------
+    sizes : sequence of Size
+        The networks and batches.
+    threads : int, optional
+        How many threads NumPy's BLAS and PyTorch may use; by default what each chooses. Setting it
+        needs the package threadpoolctl.
+    seconds : float
+        How long to go on at each size and task. Every contender runs five times at least.
+    report : callable
+        Is given the timings of each size and task as soon as they are known.
+
+    Returns
+    -------
+    list of Timing
+        By size, then task, then contender.
+
+    Raises
+    ------
+    ValueError
+        Threads below one, seconds that are no positive number.
+    ModuleNotFoundError
+        `threads` without threadpoolctl.
+    """
+    check_number("seconds", seconds, low=0, open_low=True)
+    timings: list[Timing] = []
+    for size in sizes:
+        for task, steps in contenders(Size(*size)).items():
+            with limited_threads(threads):  # from here on, for it finds loaded libraries only
+                times = _alternate(steps, seconds)
+            new = [
+                Timing(Size(*size), task, name, float(np.median(t)), min(t), len(t))
+                for name, t in times.items()
+            ]
+            report(new)
+            timings += new
+    return timings
+
+
+def contenders(size: Size) -> dict[str, dict[str, Step]]:
+    """Return each task with its contenders, each as a function of no arguments.
+
+    PyTorch and TensorFlow take part where they are installed.
+    """
+    T, D, H, B = size
+    rng = np.random.default_rng(0)
+    xs = rng.standard_normal((T, B, D)).astype(np.float32)
+    labels = rng.integers(0, CLASSES, B)
+    cell = LSTMCell(D, H)
+    params = SequenceModel(cell, CLASSES).init(rng, np.float32)
+
+    pairs = {
+        "fused": _npylstm(Recurrent(cell, "fused"), params, xs, labels),
+        "unroll": _npylstm(Recurrent(cell, "unroll"), params, xs, labels),
+        "floor": _floor(size),
+    }
+    for name, module, build in (("pytorch", "torch", _torch), ("tensorflow", "tensorflow", _keras)):
+        if importlib.util.find_spec(module):
+            pairs[name] = build(cell, params, xs, labels)
+    return {
+        "training step": {name: train for name, (train, _) in pairs.items()},
+        "inference": {name: infer for name, (_, infer) in pairs.items()},
+    }
+
+
+def _npylstm(layer: Recurrent, params: Params, xs: Array, labels: Array) -> tuple[Step, Step]:
+    model, optimizer = SequenceModel(layer, CLASSES), RMSProp()
+    state = params, optimizer.init(params)
+
+    def train() -> None:
+        nonlocal state
+        _, grads = model.loss_and_grads(state[0], xs, labels)
+        state = optimizer.update(state[0], grads, state[1])
+
+    return train, lambda: model.predict(params, xs)
+
+
+def _floor(size: Size) -> tuple[Step, Step]:
+    """Return the matrix products and the hyperbolic tangents of the LSTM, and nothing else.
+
+    Every step works on the same few arrays, which therefore stay in the processor's cache.
+    """
+    T, D, H, B = size
+    rng = np.random.default_rng(0)
+
+    W, W_h, u, dz, c = (
+        rng.standard_normal(shape).astype(np.float32) / 10
+        for shape in ((4 * H, H + 1 + D), (H, 4 * H), (H + 1 + D, B), (4 * H, B), (H, B))
+    )
+    z, a, tanh_c, dh, dW = (np.empty_like(like) for like in (dz, dz, c, c, W))
+
+    def forward() -> None:
+        for _ in range(T):
+            np.matmul(W, u, z)
+            np.tanh(z, a)
+            np.tanh(c, tanh_c)
+
+    def train() -> None:
+        forward()
+        for _ in range(T):
+            np.matmul(W_h, dz, dh)
+            np.matmul(dz, u.T, dW)
+
+    return train, forward
+
+
+def _torch(cell: LSTMCell, params: Params, xs: Array, labels: Array) -> tuple[Step, Step]:
+    torch: Any = importlib.import_module("torch")
+    lstm = torch.nn.LSTM(cell.input_size, cell.hidden_size)
+    head = torch.nn.Linear(cell.hidden_size, CLASSES)
+    recurrent = {name: params[name] for name in cell.param_shapes}
+    lstm.load_state_dict({k: torch.tensor(w) for k, w in to_torch(cell, recurrent).items()})
+    head.load_state_dict(
+        {"weight": torch.tensor(params["W_y"].T), "bias": torch.tensor(params["b_y"])}
+    )
+    optimizer = torch.optim.RMSprop([*lstm.parameters(), *head.parameters()], lr=0.001)
+    x, target = torch.from_numpy(xs), torch.from_numpy(labels)
+
+    def train() -> None:
+        optimizer.zero_grad()
+        logits = head(lstm(x)[0][-1])
+        torch.nn.functional.cross_entropy(logits, target).backward()
+        optimizer.step()
+
+    def infer() -> Any:
+        with torch.inference_mode():
+            return head(lstm(x)[0][-1])
+
+    return train, infer
+
+
+def _keras(cell: LSTMCell, params: Params, xs: Array, labels: Array) -> tuple[Step, Step]:
+    tf: Any = importlib.import_module("tensorflow")
+    layer = tf.keras.layers.LSTM(cell.hidden_size)
+    model = tf.keras.Sequential([layer, tf.keras.layers.Dense(CLASSES)])
+    x, target = tf.constant(xs.swapaxes(0, 1)), tf.constant(labels)
+    model(x)
+    recurrent = {name: params[name] for name in cell.param_shapes}
+    model.set_weights([*to_keras(cell, recurrent), params["W_y"], params["b_y"]])
+    loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    optimizer = tf.keras.optimizers.RMSprop(0.001)
+
+    def train() -> None:
+        with tf.GradientTape() as tape:
+            value = loss(target, model(x, training=True))
+        variables = model.trainable_variables
+        optimizer.apply_gradients(zip(tape.gradient(value, variables), variables, strict=True))
+
+    return tf.function(train), tf.function(lambda: model(x))
+
+
+def _alternate(steps: dict[str, Step], seconds: float) -> dict[str, list[float]]:
+    """Run the steps in turns, and return the seconds that each took in each round."""
+    for step in steps.values():
+        step()
+    times: dict[str, list[float]] = {name: [] for name in steps}
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(next(iter(times.values()))) < 5:
+        for name, step in steps.items():
+            start = time.perf_counter()
+            step()
+            times[name].append(time.perf_counter() - start)
+    return times
+
+
+@contextmanager
+def limited_threads(threads: int | None) -> Iterator[None]:
+    """Let BLAS, PyTorch and TensorFlow use so many threads inside a block; None changes nothing."""
+    if threads is None:
+        yield
+        return
+    check_size("threads", threads)
+    if not importlib.util.find_spec("threadpoolctl"):
+        raise ModuleNotFoundError(
+            f"threads = {threads} needs the package threadpoolctl: pip install threadpoolctl"
+        )
+    with importlib.import_module("threadpoolctl").threadpool_limits(threads):
+        yield
+
+
+def environment() -> dict[str, Any]:
+    """Return what the timings depend on: versions, processor, BLAS and its threads."""
+    found: dict[str, Any] = {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "cpus": os.cpu_count(),
+        "numpy": np.__version__,
+    }
+    for name in ("torch", "tensorflow"):
+        if name in sys.modules:
+            found[name] = sys.modules[name].__version__
+    if importlib.util.find_spec("threadpoolctl"):
+        pools = importlib.import_module("threadpoolctl").threadpool_info()
+        found["blas"] = [pool for pool in pools if pool["user_api"] == "blas"]
+    return found
+
+
+def table(timings: Sequence[Timing]) -> str:
+    """Return the medians as a table, with their ratios to our fast path and to the floor."""
+    lines = ["   T    D    H    B  task           contender         ms   / fused   / floor"]
+    for t in timings:
+        median = {
+            other.contender: other.median
+            for other in timings
+            if (other.size, other.task) == (t.size, t.task)
+        }
+        lines.append(
+            f"{t.size.T:4} {t.size.D:4} {t.size.H:4} {t.size.B:4}  {t.task:14} {t.contender:10} "
+            f"{1e3 * t.median:9.3f} {t.median / median['fused']:9.2f} "
+            f"{t.median / median['floor']:9.2f}"
+        )
+    return "\n".join(lines)
+
+
+def to_json(timings: Sequence[Timing]) -> str:
+    """Return the timings, in seconds, and their environment as JSON."""
+    rows = [asdict(t) | {"size": t.size._asdict()} for t in timings]
+    return json.dumps({"environment": environment(), "timings": rows}, indent=1)

@@ -1,0 +1,391 @@
+"""The `npylstm` command: what was asked for, and what came of it.
+
+Exit codes: 0 done, 1 a check or a training run failed, 2 the input is not sound, 130 interrupted.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from types import UnionType
+from typing import Any, NoReturn, get_args, get_origin
+
+import numpy as np
+
+from npylstm import __version__
+from npylstm.backend import available_devices
+from npylstm.checks import check_choice, check_number
+from npylstm.runs import Run
+from npylstm.sequence.fused_numpy import why_not_fused
+from npylstm.sequence.layers import Recurrent
+from npylstm.settings import CELLS, Settings
+from npylstm.training import TrainingState
+
+_BAR = "{desc} |{bar}| {percentage:3.0f} % in {elapsed}, {remaining} left{postfix}"
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that answers a mistake with one line instead of all it can do."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command, and return its exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What stands behind `npylstm` on the command line; by default the process's own.
+
+    Raises
+    ------
+    SystemExit
+        With code 2, after one line on standard error, when the input is not sound.
+    """
+    options = vars(_parser().parse_args(arguments))
+    command: Callable[..., int] = options.pop("command")
+    try:
+        code = command(**options)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # who reads, such as `head`, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="npylstm", description=__doc__.partition("\n")[0])
+    parser.add_argument("--version", action="version", version=f"npylstm {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def add(name: str, command: Callable[..., int], text: str, more: str = "") -> _Parser:
+        sub = commands.add_parser(name, help=text, description=f"{text}. {more}")
+        sub.set_defaults(command=command)
+        return sub
+
+    train = add(
+        "train",
+        _train,
+        "train a network to read the rows of handwritten digits",
+        "Without options: an LSTM of 28 units, 100 epochs on the digits that come with the "
+        "package, in less than a minute.",
+    )
+    train.usage = "npylstm train [options]"
+    _add_settings(train)
+    folder = train.add_argument_group("run folder")
+    folder.add_argument("--out", metavar="DIR", help="new folder for the run (default runs/...)")
+    folder.add_argument(
+        "--resume", metavar="DIR", help="go on with this run, to its last epoch or to --epochs"
+    )
+
+    check = add("gradcheck", _gradcheck, "compare every cell's gradients with numerical ones")
+    check.add_argument("--cell", choices=CELLS, help="only this one")
+
+    fetch = add("fetch", _fetch, "download a data set into your cache")
+    fetch.add_argument("dataset", choices=["mnist"])
+
+    add("devices", _devices, "say which devices can be used, and why others can't")
+
+    bench = add("bench", _bench, "time a training step beside a lower bound and other libraries")
+    bench.add_argument(
+        "--size",
+        type=_size,
+        nargs=4,
+        action="append",
+        metavar=("T", "D", "H", "B"),
+        help="steps, inputs, units, batch; may be repeated (default: five sizes)",
+    )
+    bench.add_argument("--threads", type=_size, metavar="N", help="for BLAS and PyTorch")
+    bench.add_argument(
+        "--seconds", type=float, default=10.0, metavar="X", help="for each size and task (10)"
+    )
+    bench.add_argument("--json", type=Path, metavar="FILE", help="new file for the timings")
+
+    study = add("experiment", _experiment, "repeat a published experiment")
+    study.add_argument("name", help="which one; `list` names them all")
+    length = study.add_mutually_exclusive_group()
+    length.add_argument("--fast", action="store_false", dest="full", help="in a minute (default)")
+    length.add_argument("--full", action="store_true", help="as in the documentation")
+    study.add_argument("--seeds", type=_size, metavar="N", help="networks of each kind")
+    study.add_argument("--out", type=Path, metavar="DIR", help="where to save table and figure")
+
+    _add_exercises(add("exercises", _list_exercises, "hand out, check and grade exercises"))
+    return parser
+
+
+def _add_exercises(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands.add_parser("list", help="list them").set_defaults(command=_list_exercises)
+    start = commands.add_parser("start", help="write stubs and notebooks into a folder")
+    start.add_argument("folder", type=Path, metavar="DIR")
+    start.add_argument(
+        "--source", action="store_true", help="a teacher's notebooks, with solutions, for nbgrader"
+    )
+    start.set_defaults(command=_start_exercises)
+    check = commands.add_parser("check", help="say which answers are right, and what went wrong")
+    check.add_argument("path", type=Path, metavar="FILE", help="a .py file, a notebook or a folder")
+    check.set_defaults(command=_check_exercises)
+    grade = commands.add_parser("grade", help="check every submission in a folder")
+    grade.add_argument("folder", type=Path, metavar="DIR")
+    grade.add_argument(
+        "--out", type=Path, default=Path("grades.csv"), metavar="FILE", help="(grades.csv)"
+    )
+    grade.set_defaults(command=_grade_exercises)
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    """Add an option for every field of `Settings`; one that is not given leaves no trace."""
+    groups: dict[str, Any] = {}
+    for setting in fields(Settings):
+        about = dict(setting.metadata)
+        group, text = about.pop("group"), about.pop("help")
+        if group not in groups:
+            groups[group] = parser.add_argument_group(group, argument_default=argparse.SUPPRESS)
+        if "choices" in about:
+            text += f": {', '.join(about['choices'])}"
+        if setting.default not in (None, False):
+            text += f" (default {setting.default})"
+        kind: Any = setting.type
+        if isinstance(kind, UnionType):  # `float | None` is given as a float
+            kind = get_args(kind)[0]
+        how = _KINDS[get_origin(kind) or kind] | about
+        groups[group].add_argument(f"--{setting.name.replace('_', '-')}", help=text, **how)
+
+
+def _size(text: str) -> int:
+    """Read a positive integer."""
+    with contextlib.suppress(ValueError):
+        if (value := int(text)) > 0:
+            return value
+    raise argparse.ArgumentTypeError(f"must be a positive integer, got {text!r}")
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    """Split `name=value`; a value that is not JSON is a string."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"must read NAME=VALUE, got {text!r}")
+    with contextlib.suppress(ValueError):
+        return name, json.loads(value)
+    return name, value
+
+
+_KINDS: dict[Any, dict[str, Any]] = {
+    bool: {"action": "store_true"},
+    int: {"type": int, "metavar": "N"},
+    float: {"type": float, "metavar": "X"},
+    str: {"type": str, "metavar": "NAME"},
+    Mapping: {"type": _assignment, "metavar": "NAME=VALUE", "nargs": "+"},
+}
+"""How an option of each type is read."""
+
+
+@contextlib.contextmanager
+def _input_judged() -> Iterator[None]:
+    """Report what is wrong with the input in one line; around code that only looks at the input.
+
+    These are the errors that our checks raise. Around the work itself the same errors would be
+    mistakes of ours, and keep their traceback.
+    """
+    try:
+        yield
+    except (ValueError, OSError, RuntimeError, ModuleNotFoundError) as error:
+        print(f"npylstm: {_one_line(error)}", file=sys.stderr)
+        raise SystemExit(2) from error
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}"
+    return str(error)
+
+
+def _train(out: str | None, resume: str | None, **options: Any) -> int:
+    if "cell_options" in options:
+        options["cell_options"] = dict(options["cell_options"])
+    with _input_judged():
+        if resume is None:
+            run = Run.create(Settings(**options), out)
+        elif out is not None or options.keys() - {"epochs"}:
+            raise ValueError("--resume keeps the run's settings; only --epochs can go with it")
+        else:
+            run = Run.open(resume, options.get("epochs"))
+
+    began = time.perf_counter()
+    again = f"npylstm train --resume {shlex.quote(str(run.folder))}"
+    try:
+        _train_with_bar(run)
+        seconds = time.perf_counter() - began
+        _summarise(run, seconds, run.draw())
+    except KeyboardInterrupt:
+        print(f"stopped and saved; to go on: {again}", file=sys.stderr)
+        return 130
+    except FloatingPointError as error:
+        advice = "try a smaller --learning-rate, or --clip-norm 1"
+        print(
+            f"npylstm: {error}; {run.folder} keeps the last good state; {advice}", file=sys.stderr
+        )
+        return 1
+    except OSError as error:
+        print(f"npylstm: {_one_line(error)}; to go on: {again}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _train_with_bar(run: Run) -> None:
+    from tqdm import tqdm  # type: ignore[import-untyped]
+
+    done, total = run.steps
+    bar = tqdm(total=total, initial=done, bar_format=_BAR, disable=None)
+
+    def report(state: TrainingState) -> None:
+        if state.batch == 0:
+            last = state.history[-1]
+            bar.set_description_str(f"epoch {last.epoch}/{run.settings.epochs}", refresh=False)
+            bar.set_postfix_str(
+                f"loss {last.train_loss:.4f}, accuracy {last.test_accuracy:.1%}", refresh=False
+            )
+        bar.update()
+
+    with bar:
+        run.train(report)
+
+
+def _summarise(run: Run, seconds: float, pictures: list[Path]) -> None:
+    last = run.state.history[-1]
+    best = max(run.state.history, key=lambda epoch: epoch.test_accuracy)
+    weights = sum(array.size for array in run.state.params.values())
+    print(
+        f"{run.settings.cell}, {weights:,} weights: {last.epoch} epochs of {len(run.train_set):,} "
+        f"digits, {seconds:.0f} s\n"
+        f"test accuracy   {last.test_accuracy:.2%} of {len(run.test_set):,} digits "
+        f"(best {best.test_accuracy:.2%}, epoch {best.epoch})\n"
+        f"run folder      {run.folder}\n"
+        f"pictures        {', '.join(path.name for path in pictures)}"
+    )
+
+
+def _gradcheck(cell: str | None) -> int:
+    from npylstm.analysis.gradient_check import check_layer
+
+    wrong = []
+    for title, layer in _gradient_cases([cell] if cell else CELLS):
+        # rng=0 would put a unit of the irnn on the kink of its relu, where differences go wrong.
+        report = check_layer(layer, rng=1)
+        print(f"{title}\n{report}\n")
+        if not report.ok:
+            wrong.append(title)
+    print(f"wrong: {', '.join(wrong)}" if wrong else "every gradient is right")
+    return 1 if wrong else 0
+
+
+def _gradient_cases(names: Iterable[str]) -> Iterator[tuple[str, Recurrent]]:
+    """Yield every cell to check, by itself and on the fused path where it has one."""
+    for name in names:
+        kind, options = CELLS[name]
+        # The truncated gradient of 1997 is no derivative, so that cell is checked without it.
+        options = {option: value for option, value in options.items() if option != "truncated"}
+        cell = kind(3, 4, **options)
+        yield name, Recurrent(cell, path="unroll")
+        if why_not_fused(cell, cell.init(0), np.zeros((1, 1, 3))) is None:
+            yield f"{name}, fused", Recurrent(cell)
+
+
+def _fetch(dataset: str) -> int:
+    from npylstm.data.fetch import fetch_mnist
+
+    with _input_judged():
+        folder = fetch_mnist()
+    print(
+        f"{dataset} is in {folder}\nto train on it: npylstm train --data {shlex.quote(str(folder))}"
+    )
+    return 0
+
+
+def _devices() -> int:
+    for name, status in available_devices().items():
+        print(f"{name}  {'usable' if status.usable else 'not usable'}: {status.detail}")
+    return 0
+
+
+def _bench(
+    size: list[list[int]] | None, threads: int | None, seconds: float, json: Path | None
+) -> int:
+    from npylstm import bench
+
+    def print_rows(timings: list[bench.Timing]) -> None:
+        print(*bench.table(timings).splitlines()[1:], sep="\n", flush=True)
+
+    with _input_judged(), bench.limited_threads(threads):
+        check_number("seconds", seconds, low=0, open_low=True)
+        if json is not None and json.exists():
+            raise FileExistsError(f"{json} exists already, and nothing is overwritten")
+    sizes = [bench.Size(*numbers) for numbers in size or bench.SIZES]
+    print(bench.table([]))
+    timings = bench.run_bench(sizes, threads, seconds, print_rows)
+    if json is not None:
+        with _input_judged():
+            json.write_text(bench.to_json(timings), encoding="utf-8")
+    return 0
+
+
+def _experiment(name: str, full: bool, seeds: int | None, out: Path | None) -> int:
+    from npylstm.experiments import EXPERIMENTS, perform
+    from npylstm.experiments.results import refuse_to_overwrite
+
+    if name == "list":
+        for experiment in EXPERIMENTS.values():
+            print(f"{experiment.name:20} {experiment.title}")
+        return 0
+    with _input_judged():
+        check_choice("experiment", name, EXPERIMENTS)
+        if out is not None:
+            refuse_to_overwrite(out, name)
+    print(perform(EXPERIMENTS[name], full, seeds, out).table())
+    return 0
+
+
+def _list_exercises() -> int:
+    from npylstm.exercises.classroom import overview
+
+    print(overview())
+    return 0
+
+
+def _start_exercises(folder: Path, source: bool) -> int:
+    from npylstm.exercises.classroom import start
+
+    with _input_judged():
+        paths = start(folder, source=source)
+    print(*paths, sep="\n")
+    return 0
+
+
+def _check_exercises(path: Path) -> int:
+    from npylstm.exercises.classroom import check_file
+
+    with _input_judged():
+        report = check_file(path)
+    print(report)
+    return 0 if report.ok else 1
+
+
+def _grade_exercises(folder: Path, out: Path) -> int:
+    from npylstm.exercises.classroom import grade
+
+    with _input_judged():
+        reports = grade(folder, out)
+    for report in reports:
+        print(f"{report.points:6.1f}  {report.name}")
+    print(f"points for each exercise, and remarks: {out}")
+    return 0

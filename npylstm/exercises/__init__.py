@@ -1,0 +1,11 @@
+"""Exercises: write the functions of an LSTM yourself, and have them checked.
+
+`check(name, function)` tells which results of an answer are right and, where one is wrong, which
+mistake it is.
+"""
+
+from npylstm.exercises.checker import check
+from npylstm.exercises.result import Block, Result
+from npylstm.exercises.tasks import TASKS, Task
+
+__all__ = ["TASKS", "Block", "Result", "Task", "check"]

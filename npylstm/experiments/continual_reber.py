@@ -1,0 +1,222 @@
+"""Why the forget gate: an endless stream of Reber strings (Gers, Schmidhuber & Cummins 2000).
+
+The 1997 cell never loses what it has added up, so its state grows for as long as the stream goes
+on and its output saturates. Somebody has to tell it where a string ends, or it learns to do so.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+
+from npylstm.data.tasks import EmbeddedReber
+from npylstm.experiments import figures
+from npylstm.experiments.blocks import Array, BlockNet, Params, Step
+from npylstm.experiments.results import Experiment, Found, Row, spread
+
+TOLERANCE = 0.49
+"""A prediction is right if no output is off by as much from 1 (may come next) or 0 (may not)."""
+
+BIASES = [-0.5, -1.0, -1.5, -2.0]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A kind of network: with forget gates or without, and what helps it."""
+
+    forget_gates: bool = False
+    external_reset: bool = False
+    decay: float = 1.0
+    published: str = ""
+
+    @property
+    def net(self) -> BlockNet:
+        """Four blocks of two cells; 424 weights with forget gates."""
+        return BlockNet(
+            7, 7, 4, 2, self.forget_gates, gates_recur=False, biased="gates", shortcut=True
+        )
+
+
+VARIANTS = {
+    "standard": Variant(published="0 / 1 <1166> / 99 <37>"),
+    "standard, external reset": Variant(external_reset=True, published="74 / 0 / 26 <31>"),
+    "forget gates": Variant(True, published="18 / 29 <39171> / 53 <145>"),
+    "forget gates, rate decays": Variant(True, decay=0.99, published="62 / 6 <68464> / 32 <30>"),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the study is run."""
+
+    seeds: int
+    symbols: int
+    check_every: int
+    test_streams: int = 10
+    perfect: int = 10_000
+    good: int = 1_000
+    learning_rate: float = 0.5
+    state_symbols: int = 1_000
+    seed: int = 0
+
+
+def train(variant: Variant, settings: Settings) -> tuple[Params, Array, Array]:
+    """Train S networks on streams that restart at each wrong prediction.
+
+    Every network takes a step of gradient descent at every symbol. The truncated gradient is
+    carried forward in time, as dc/dW, which needs no memory of the past (1997, appendix A.1).
+
+    Returns
+    -------
+    params : dict of arrays (S, ...)
+        Each network at its best test.
+    lengths : array (S,)
+        The mean length of the streams that it survived in that test.
+    streams : array (S,)
+        How many training streams it had seen by then.
+    """
+    rng, S, net = np.random.default_rng(settings.seed), settings.seeds, variant.net
+    gates = {"i": BIASES, "o": BIASES} | ({"f": [-b for b in BIASES]} if net.forget_gates else {})
+    params = net.init(rng, S, 0.2, gates)
+    best = {name: w.copy() for name, w in params.items()}
+    lengths, best_streams, streams = np.full(S, -1.0), np.zeros(S, int), np.zeros(S, int)
+    left = np.arange(S)
+    state, rate = net.fresh(params), np.full(S, settings.learning_rate)
+    grammar = EmbeddedReber(rng, S)
+    for symbol in range(1, settings.symbols + 1):
+        x = np.eye(7)[grammar.step()]
+        out = net.learn_step(params, state, x, grammar.legal, rate)
+        failed = wrong(out, grammar)
+        streams[left] += failed
+        rate = np.where(failed, settings.learning_rate, rate * variant.decay)
+        for array in state.values():
+            array[failed | (variant.external_reset & (grammar.state == 0))] = 0
+        grammar.state[failed] = 0
+        if symbol % settings.check_every:
+            continue
+        survived = survival(variant, params, settings, rng)
+        better = survived > lengths[left]
+        improved = left[better]
+        lengths[improved], best_streams[improved] = survived[better], streams[improved]
+        for name, w in params.items():
+            best[name][improved] = w[better]
+        keep = survived < settings.perfect
+        left, rate, grammar.state = left[keep], rate[keep], grammar.state[keep]
+        params, state = ({k: a[keep] for k, a in d.items()} for d in (params, state))
+        if not left.size:
+            break
+    return best, lengths, best_streams
+
+
+def wrong(out: Array, grammar: EmbeddedReber) -> Array:
+    """Return which predictions (..., 7) miss the symbols that may come next."""
+    failed: Array = abs(out - grammar.legal).max(axis=-1) >= TOLERANCE
+    return failed
+
+
+def run(
+    variant: Variant, params: Params, grammar: EmbeddedReber, symbols: int
+) -> Iterator[tuple[Array, Step]]:
+    """Run networks on streams (S, streams) without learning.
+
+    Yields
+    ------
+    failed : array of bool (S, streams)
+        Whose prediction was wrong.
+    step : Step
+        What happened in the cells, arrays (S, streams, N).
+    """
+    sources: Array | float = 0.0
+    c: Array | float = 0.0
+    for _ in range(symbols):
+        x = np.eye(7)[grammar.step()]
+        out, sources, step = variant.net.predict_step(params, x, sources, c)
+        yield wrong(out, grammar), step
+        going_on = (grammar.state != 0)[..., None] if variant.external_reset else 1.0
+        sources, c = sources * going_on, step.c * going_on
+
+
+def survival(
+    variant: Variant, params: Params, settings: Settings, rng: np.random.Generator
+) -> Array:
+    """Return how many symbols each network predicts before its first mistake, on average: (S,)."""
+    size = len(params["W"]), settings.test_streams
+    alive, length = np.ones(size, bool), np.zeros(size)
+    for failed, _ in run(variant, params, EmbeddedReber(rng, size), settings.perfect):
+        alive &= ~failed
+        length += alive
+        if not alive.any():
+            break
+    mean: Array = length.mean(axis=1)
+    return mean
+
+
+def cell_states(variant: Variant, params: Params, settings: Settings) -> Params:
+    """Watch the cells on one endless stream for each network, mistakes or not.
+
+    Returns
+    -------
+    dict of arrays
+        `"c"`: max |c| after each symbol, the median of the networks, (symbols,); and `"f"`: every
+        cell's forget gate -3 ... 3 symbols from the first of a string, the mean of all strings,
+        (S, 7, N).
+    """
+    S = len(params["W"])
+    grammar = EmbeddedReber(settings.seed, (S, 1))
+    first, c, f = [], [], []
+    for _, step in run(variant, params, grammar, settings.state_symbols):
+        first.append(grammar.state[:, 0] == 1)
+        c.append(step.c[:, 0])
+        f.append(np.broadcast_to(step.f, step.c.shape)[:, 0])
+    around = []
+    for network, gates in zip(np.array(first).T, np.array(f).swapaxes(0, 1), strict=True):
+        starts = np.flatnonzero(network[3:-3]) + 3
+        around.append([gates[starts + k].mean(axis=0) for k in range(-3, 4)])
+    return {"c": np.median(abs(np.array(c)).max(axis=-1), axis=1), "f": np.array(around)}
+
+
+def job(name: str, settings: Settings) -> tuple[Row, Params]:
+    """Train, test and watch one kind of network; return a row of the table and curves."""
+    variant = VARIANTS[name]
+    params, lengths, streams = train(variant, settings)
+    perfect, good = lengths >= settings.perfect, lengths > settings.good
+    states = cell_states(variant, params, settings)
+    f = np.median(figures.resetting_cell(states["f"]), axis=0)
+    row: Row = {
+        "network": name,
+        "published: perfect / good <length> / bad <length>, %": variant.published,
+        "perfect": f"{perfect.sum()}/{len(lengths)}",
+        "streams": int(streams[perfect].mean()) if perfect.any() else None,
+        "good": f"{(good & ~perfect).sum()}/{len(lengths)}",
+        "bad": f"{(~good).sum()}/{len(lengths)}",
+        "<bad>": float(lengths[~good].mean()) if (~good).any() else None,
+    }
+    row |= {f"|c| at {n}": float(states["c"][n - 1]) for n in (10, 100, 1000)}
+    row |= {"f at a string's B": float(f[3]), "f at the inner B": float(f[5])}
+    return row, {f"{name}: {key}": a for key, a in states.items()} | {f"{name}: lengths": lengths}
+
+
+def study(settings: Settings, executor: Executor | None) -> Found:
+    """Compare the four kinds of network."""
+    found = spread(job, [(name, settings) for name in VARIANTS], executor)
+    rows = [row for row, _ in found]
+    return rows, {name: curve for _, curves in found for name, curve in curves.items()}
+
+
+EXPERIMENT = Experiment(
+    name="continual-reber",
+    title="Continual embedded Reber grammar: what the forget gate is for",
+    published="Gers, Schmidhuber & Cummins (2000), table 2; 100 networks",
+    deviations=(
+        "a target is 1 for each symbol that may come next; absolute errors must be below 0.49, "
+        "for a squared error of 0.49 would pass 0.5 for both T and P",
+        "perfect is ten streams of 10,000 symbols, not of 100,000; each network counts at its best "
+        "test",
+        "training stops after a number of symbols, not after 30,000 streams",
+    ),
+    fast=Settings(seeds=3, symbols=60_000, check_every=10_000),
+    full=Settings(seeds=30, symbols=500_000, check_every=10_000),
+    study=study,
+    plots=(figures.cell_state_growth, figures.forgetting),
+)

@@ -1,0 +1,153 @@
+"""Experiment 1 of 1997: predict strings of the embedded Reber grammar, symbol by symbol."""
+
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+
+from npylstm.data.tasks import Strings, embedded_reber
+from npylstm.experiments import figures
+from npylstm.experiments.blocks import Array, BlockNet, Params
+from npylstm.experiments.results import Experiment, Found, Row, solved_row, spread
+
+NET = BlockNet(7, 7, blocks=3, cells=2, biased="gates", output_bias=False)
+OUTPUT_BIASES = [-1.0, -2.0, -3.0]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One reading of what the paper leaves open."""
+
+    every_symbol: bool = False
+    legal_targets: bool = False
+    input_biases: bool = False
+
+
+VARIANTS = {
+    "learns at the end of a string": Variant(),
+    "learns at every symbol": Variant(every_symbol=True),
+    "targets: all that may come next": Variant(legal_targets=True),
+    "input gates biased -1, -2, -3": Variant(input_biases=True),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the study is run: `seeds` networks on each of `sets` pairs of sets."""
+
+    seeds: int
+    sets: int
+    max_strings: int
+    check_every: int = 500
+    learning_rate: float = 0.5
+
+
+def string_sets(rng: np.random.Generator, n: int = 256) -> tuple[Strings, Strings]:
+    """Draw n strings to train on, some of them alike, and n others to test."""
+    drawn = embedded_reber(rng, 20 * n)
+    keys = [drawn.xs[:, k].tobytes() for k in range(20 * n)]
+    known = set(keys[:n])
+    new = {key: k for k, key in enumerate(keys) if key not in known}
+    return _pick(drawn, np.arange(n)), _pick(drawn, np.array(list(new.values())[:n]))
+
+
+def _pick(strings: Strings, k: Array) -> Strings:
+    xs, targets, legal, lengths = strings
+    return Strings(xs[:, k], targets[:, k], legal[:, k], lengths[k])
+
+
+def train(variant: Variant, settings: Settings, seed: int) -> Array:
+    """Train S networks on one pair of sets.
+
+    Returns
+    -------
+    strings : array (S,)
+        After how many strings all 512 were predicted without a mistake; NaN if never.
+    """
+    rng, S = np.random.default_rng(seed), settings.seeds
+    sets = string_sets(rng)
+    biases = {"o": OUTPUT_BIASES} | ({"i": OUTPUT_BIASES} if variant.input_biases else {})
+    params = NET.init(rng, S, 0.2, biases)
+    learn = learn_symbols if variant.every_symbol else learn_string
+    strings, left = np.full(S, np.nan), np.arange(S)
+    for n in range(1, settings.max_strings + 1):
+        chosen = _pick(sets[0], rng.integers(0, len(sets[0].lengths), len(left)))
+        targets = chosen.legal if variant.legal_targets else chosen.targets
+        params = learn(params, chosen, targets, settings.learning_rate)
+        if n % settings.check_every == 0:
+            solved = np.all([mistakes(params, strings_) == 0 for strings_ in sets], axis=0)
+            strings[left[solved]] = n
+            left, params = left[~solved], {name: w[~solved] for name, w in params.items()}
+            if not left.size:
+                break
+    return strings
+
+
+def learn_string(params: Params, strings: Strings, targets: Array, rate: float) -> Params:
+    """Take one step of gradient descent by each network's string, as a whole."""
+    T = strings.lengths.max()
+    xs = strings.xs[:T]
+    v, steps = NET.forward(params, xs)
+    seen, out = NET.outputs_at(params, steps.y, xs)
+    alive = np.arange(T)[:, None, None] < strings.lengths[:, None]
+    dout = (out - targets[:T]) * out * (1 - out) * alive
+    grads = NET.gradients(params, v, steps, seen, dout)
+    return {name: w - rate * grads[name] for name, w in params.items()}
+
+
+def learn_symbols(params: Params, strings: Strings, targets: Array, rate: float) -> Params:
+    """Take a step of gradient descent at every symbol of each network's string."""
+    params = {name: w.copy() for name, w in params.items()}
+    state = NET.fresh(params)
+    for t in range(strings.lengths.max()):
+        rates = rate * (t < strings.lengths)
+        NET.learn_step(params, state, strings.xs[t], targets[t], rates)
+    return params
+
+
+def mistakes(params: Params, strings: Strings) -> Array:
+    """Return how many strings each network gets wrong somewhere, (S,).
+
+    Right is where the symbols that may come next are the most active outputs.
+    """
+    S, n = len(params["W"]), len(strings.lengths)
+    sources, c, right = np.zeros(1), np.zeros(1), np.ones((S, n), bool)
+    for t, (x, legal) in enumerate(zip(strings.xs, strings.legal, strict=True)):
+        out, sources, step = NET.predict_step(params, np.tile(x, (S, 1, 1)), sources, c)
+        c = step.c
+        least_legal = np.where(legal, out, np.inf).min(axis=-1)
+        most_illegal = np.where(legal, -np.inf, out).max(axis=-1)
+        right &= (least_legal > most_illegal) | (t >= strings.lengths)
+    wrong: Array = (~right).sum(axis=1)
+    return wrong
+
+
+def study(settings: Settings, executor: Executor | None) -> Found:
+    """Try every reading on the same pairs of sets."""
+    jobs = [(variant, settings, k) for variant in VARIANTS.values() for k in range(settings.sets)]
+    found = np.array(spread(train, jobs, executor)).reshape(len(VARIANTS), -1)
+    rows: list[Row] = [
+        {"network": name, "published": "100 % after 8,440"}
+        | solved_row(strings, settings.max_strings, "strings")
+        for name, strings in zip(VARIANTS, found, strict=True)
+    ]
+    return rows, dict(zip(VARIANTS, found, strict=True))
+
+
+EXPERIMENT = Experiment(
+    name="embedded-reber",
+    title="Embedded Reber grammar, as in 1997 (experiment 1, three blocks of two cells)",
+    published=(
+        "Hochreiter & Schmidhuber (1997), table 1: 100 % of 30 trials, after 8,440 strings "
+        "(3,800 to 24,100) at rate 0.5"
+    ),
+    deviations=(
+        "not reproduced: something is missing that the paper does not say; the rows are readings "
+        "of what it leaves open",
+        "looked at every 500 strings whether both sets are predicted",
+    ),
+    fast=Settings(seeds=5, sets=1, max_strings=2_000),
+    full=Settings(seeds=10, sets=3, max_strings=24_000),
+    study=study,
+    plots=(figures.strings_to_learn,),
+)

@@ -1,0 +1,98 @@
+"""The cliff: why exploding gradients need a clip."""
+
+from typing import Any
+
+import numpy as np
+
+from npylstm.backend import Array
+from npylstm.cells.base import Params
+from npylstm.cells.rnn import RNNCell, RNNState
+from npylstm.experiments.gallery.picture import Picture
+from npylstm.experiments.results import Found, Result
+from npylstm.optimizers import clip_by_global_norm
+from npylstm.sequence.unroll import unroll, unroll_backward
+
+CELL = RNNCell(1, 1, "logistic")
+START = {"w": 4.9, "b": -2.0}
+CLIP = 0.2
+
+
+def error(w: Array, b: Array, T: int) -> tuple[Array, Params]:
+    """Return (h_T - 0.7)² of one unit h_t = σ(w h_{t-1} + b), and its gradient.
+
+    With x_t = w σ(x_{t-1}) + b as in the paper, h_t is σ(x_t), and x_0 = 0.5. Any number of units,
+    w and b of any shape, are computed at once, each as a network of its own.
+    """
+    shape = np.shape(w)
+    params = {"W_x": np.zeros((*shape, 1, 1)), "W_h": w[..., None, None], "b": b[..., None]}
+    h_0 = RNNState(np.full((*shape, 1, 1), 1 / (1 + np.exp(-0.5))))
+    _, (h,), tape = unroll(CELL, params, np.zeros((T, *shape, 1, 1)), h_0)
+    _, _, grads = unroll_backward(CELL, params, tape, dstate=RNNState(2 * (h - 0.7)))
+    gradient = {"w": grads["W_h"][..., 0, 0], "b": grads["b"][..., 0]}
+    return (h[..., 0, 0] - 0.7) ** 2, gradient
+
+
+def descend(rate: float, steps: int, T: int, clip: float | None) -> tuple[Array, Array]:
+    """Return w and b after every step of gradient descent (steps + 1, 2), and the errors there."""
+    point = {name: np.array(value) for name, value in START.items()}
+    path, errors = [], []
+    for _ in range(steps + 1):
+        value, gradient = error(point["w"], point["b"], T)
+        path.append([point["w"], point["b"]])
+        errors.append(value)
+        if clip is not None:
+            gradient, _ = clip_by_global_norm(gradient, clip)
+        point = {name: point[name] - rate * gradient[name] for name in point}
+    return np.array(path), np.array(errors)
+
+
+def _study(seed: int, T: int, rate: float, steps: int, points: int) -> Found:
+    w, b = np.linspace(3.6, 5.6, points), np.linspace(-2.8, -1.4, points)
+    curves: dict[str, Array] = {"w": w, "b": b, "error": error(*np.meshgrid(w, b), T)[0]}
+    rows = []
+    for name, clip in ((f"clipped to norm {CLIP}", CLIP), ("without clipping", None)):
+        path, errors = descend(rate, steps, T, clip)
+        curves[name] = path
+        rows.append(
+            {
+                "gradient descent": name,
+                "largest step": float(np.linalg.norm(np.diff(path, axis=0), axis=1).max()),
+                "w in the end": float(path[-1, 0]),
+                "b in the end": float(path[-1, 1]),
+                "error in the end": float(errors[-1]),
+            }
+        )
+    return rows, curves
+
+
+def _draw(figure: Any, result: Result) -> None:
+    from npylstm.gradient_plots import plot_cliff
+
+    w, b, surface, *paths = result.curves.values()
+    names = [row["gradient descent"] for row in result.rows]
+    clipped, free = (row["largest step"] for row in result.rows)
+    plot_cliff(
+        figure.subplots(),
+        w,
+        b,
+        surface,
+        dict(zip(names, paths, strict=True)),
+        f"The longest step: {free:.1f} without clipping, {clipped:.2f} with it",
+    )
+
+
+CLIFF = Picture(
+    name="cliff",
+    title="At a cliff one gradient step undoes the whole descent, unless it is clipped",
+    caption=(
+        "Error (σ(x_50) - 0.7)² of one unit x_t = w σ(x_{t-1}) + b, x_0 = 0.5, over its weight and "
+        "bias, and 40 steps of gradient descent at rate 0.4. The valley ends at a wall, and the "
+        "gradient there throws a descent that is not clipped far out of the picture."
+    ),
+    source="Pascanu, Mikolov & Bengio (2013), fig. 6",
+    study=_study,
+    draw=_draw,
+    size=(8.0, 5.6),
+    full={"T": 50, "rate": 0.4, "steps": 40, "points": 201},
+    fast={"T": 50, "rate": 0.4, "steps": 40, "points": 21},
+)

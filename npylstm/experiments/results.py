@@ -1,0 +1,279 @@
+"""What a study is, what it found, and the table and the files this becomes."""
+
+import csv
+import json
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from npylstm.checks import check_size
+
+Row = dict[str, Any]
+"""One line of a table: column -> text or number."""
+
+Found = tuple[list[Row], dict[str, NDArray[Any]]]
+"""What a study returns: the table's rows, and the arrays that its figure is drawn from."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A study that can be run by name.
+
+    Attributes
+    ----------
+    name, title : str
+        What to call it.
+    published : str
+        What the paper reports, and which paper.
+    deviations : tuple of str
+        How the study differs from the paper.
+    fast, full
+        Its settings for a look within a minute, and for the figures of the documentation: frozen
+        dataclasses with a field `seeds`.
+    study : callable
+        (settings, executor or None) -> `Found`. The executor, any `concurrent.futures.Executor`,
+        runs the parts that do not depend on each other.
+    plots : tuple of callables
+        The parts of its figure, each (ax, result) -> ax.
+    """
+
+    name: str
+    title: str
+    published: str
+    deviations: tuple[str, ...]
+    fast: Any
+    full: Any
+    study: Callable[[Any, Executor | None], Found]
+    plots: tuple[Callable[[Any, "Result"], Any], ...]
+
+    def run(
+        self,
+        full: bool = False,
+        seeds: int | None = None,
+        executor: Executor | None = None,
+        data: str | None = None,
+    ) -> "Result":
+        """Run the study.
+
+        Parameters
+        ----------
+        full
+            With the settings of the documentation instead of the fast ones.
+        seeds
+            How many networks of each kind; by default what the settings say.
+        executor
+            Where to run: a process pool, a cluster's executor, or None for here.
+        data
+            A folder with MNIST, for the studies that read digits; by default they take the sample
+            that comes with the package.
+
+        Raises
+        ------
+        ValueError
+            `seeds` below one, or `data` for a study that reads none.
+        """
+        settings = self.full if full else self.fast
+        if data is not None:
+            if not hasattr(settings, "data"):
+                raise ValueError(
+                    f"data must be None for {self.name}, which reads none; got {data!r}"
+                )
+            settings = replace(settings, data=data)
+        if seeds is not None:
+            check_size("seeds", seeds)
+            settings = replace(settings, seeds=seeds)
+        rows, curves = self.study(settings, executor)
+        return Result(
+            self.name, self.title, self.published, self.deviations, asdict(settings), rows, curves
+        )
+
+
+def perform(
+    experiment: Experiment,
+    full: bool = False,
+    seeds: int | None = None,
+    out: Path | None = None,
+    executor: Executor | None = None,
+    data: str | None = None,
+) -> "Result":
+    """Run a study as `Experiment.run` does, and save what it found.
+
+    Its table, facts, curves and figure go to folder `out`, if there is one.
+
+    Raises
+    ------
+    FileExistsError
+        Results of this study are there already; nothing is run.
+    OSError
+        The folder can't be written.
+    ValueError
+        As `Experiment.run`.
+    """
+    if out is None:
+        return experiment.run(full, seeds, executor, data)
+    refuse_to_overwrite(out, experiment.name)
+    result = experiment.run(full, seeds, executor, data)
+    *_, picture = result.save(out)
+    draw(experiment, result, picture)
+    return result
+
+
+def draw(experiment: Experiment, result: "Result", path: Path) -> None:
+    """Draw a study's figure, its parts side by side, into a file."""
+    from matplotlib.figure import Figure  # takes longer than all other imports together
+
+    n = len(experiment.plots)
+    figure = Figure(figsize=(7.5 * n, 4.8), layout="constrained")
+    for ax, plot in zip(figure.subplots(1, n, squeeze=False)[0], experiment.plots, strict=True):
+        plot(ax, result)
+    figure.savefig(path, dpi=120)
+
+
+def spread(
+    job: Callable[..., Any], arguments: Iterable[tuple[Any, ...]], executor: Executor | None
+) -> list[Any]:
+    """Return [job(*a) for a in arguments], computed by the executor if there is one."""
+    if executor is None:
+        return [job(*a) for a in arguments]
+    return list(executor.map(job, *zip(*arguments, strict=True)))
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of a study.
+
+    Attributes
+    ----------
+    name, title : str
+        Of the study.
+    published : str
+        What the paper reports, and which paper.
+    deviations : tuple of str
+        How it differs from the paper.
+    settings : dict
+        All numbers the study was run with.
+    rows : list of dict
+        The table: one row for each condition, all with the same columns.
+    curves : dict of arrays
+        What the figure is drawn from.
+    """
+
+    name: str
+    title: str
+    published: str
+    deviations: tuple[str, ...]
+    settings: dict[str, Any]
+    rows: list[Row]
+    curves: dict[str, NDArray[Any]]
+
+    def table(self) -> str:
+        """Return the whole outcome as text, with the paper's figure beside."""
+        columns = list(self.rows[0])
+        cells = [columns, *([show(row[column]) for column in columns] for row in self.rows)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = [
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in cells
+        ]
+        lines.insert(1, "  ".join("-" * width for width in widths))
+        settings = ", ".join(f"{name} {show(value)}" for name, value in self.settings.items())
+        notes = [f"Published: {self.published}", f"Settings: {settings}"]
+        notes += [f"Deviation: {deviation}" for deviation in self.deviations]
+        return "\n".join([self.title, "", *lines, "", *notes])
+
+    def save(self, folder: Path) -> tuple[Path, Path, Path, Path]:
+        """Write NAME.csv (the table), NAME.json (all but the curves) and NAME.npz (the curves).
+
+        Returns
+        -------
+        tuple of path
+            These three, and NAME.png, where the figure belongs.
+
+        Raises
+        ------
+        FileExistsError
+            One of the files is there already; nothing is written.
+        OSError
+            The folder can't be written.
+        """
+        paths = table, facts, curves, _ = refuse_to_overwrite(folder, self.name)
+        with table.open("x", newline="") as file:
+            writer = csv.DictWriter(file, self.rows[0])
+            writer.writeheader()
+            writer.writerows(self.rows)
+        contents = {name: value for name, value in vars(self).items() if name != "curves"}
+        with facts.open("x") as file:
+            json.dump(contents, file, indent=1, allow_nan=False)
+        with curves.open("xb") as file:
+            np.savez_compressed(file, **self.curves)  # type: ignore[arg-type]
+        return paths
+
+    @classmethod
+    def load(cls, folder: Path, name: str) -> "Result":
+        """Read a result back, for instance to draw its figure anew."""
+        facts = json.loads((folder / f"{name}.json").read_text())
+        facts["deviations"] = tuple(facts["deviations"])
+        with np.load(folder / f"{name}.npz") as curves:
+            return cls(**facts, curves=dict(curves))
+
+
+def refuse_to_overwrite(folder: Path, name: str) -> tuple[Path, Path, Path, Path]:
+    """Return where a study's table, facts, curves and figure go; make the folder.
+
+    Raises
+    ------
+    FileExistsError
+        One of them is there already.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    table, facts, curves, figure = (
+        folder / f"{name}.{ending}" for ending in ("csv", "json", "npz", "png")
+    )
+    for path in (table, facts, curves, figure):
+        if path.exists():
+            raise FileExistsError(f"{path} exists already; name another folder or move it away")
+    return table, facts, curves, figure
+
+
+def solved_row(times: NDArray[Any], cap: int, unit: str = "sequences") -> Row:
+    """Return the columns that say how many networks solved a task, and when.
+
+    Parameters
+    ----------
+    times : array (S,)
+        When each network solved it; NaN for one that never did.
+    cap : int
+        When it was given up.
+    unit : str
+        What time is counted in.
+    """
+    solved = times[np.isfinite(times)]
+    row = {"solved": f"{len(solved)}/{len(times)}", f"cap ({unit})": cap}
+    statistics: dict[str, Any] = {
+        "mean": np.mean,
+        "median": np.median,
+        "min": np.min,
+        "max": np.max,
+    }
+    return row | {
+        name: int(function(solved)) if len(solved) else None
+        for name, function in statistics.items()
+    }
+
+
+def show(value: Any) -> str:
+    """Return a table's entry as text."""
+    if value is None:
+        return "-"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Iterable) and not isinstance(value, str):
+        return "/".join(map(show, value))
+    return str(value)

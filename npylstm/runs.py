@@ -1,0 +1,278 @@
+"""Runs: a training run with its folder, where it can be stopped, resumed and looked at.
+
+A run folder holds
+
+    config.json       the settings, written first
+    checkpoint.npz    the last state that was saved: all that is needed to go on
+    history.csv       one line per epoch up to that state
+    model.npz         the trained model, for `npylstm.models.load_model`
+    *.png             pictures of how the training went
+"""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from datetime import datetime
+from itertools import chain, count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from npylstm import __version__, checkpoint
+from npylstm.analysis.gradient_flow import gradient_flow
+from npylstm.backend import resolve_device, to_device, to_numpy
+from npylstm.data import Digits, load_mnist, row_sequences
+from npylstm.losses import softmax
+from npylstm.models import save_model
+from npylstm.settings import CLASSES, Settings
+from npylstm.training import Epoch, Examples, TrainingState, predict
+
+CHECKPOINT = "checkpoint.npz"
+
+
+class Run:
+    """A run and its folder: `Run.create` begins one, `Run.open` goes on with one.
+
+    Parameters
+    ----------
+    folder : path
+        The run folder.
+    settings : Settings
+        What to do.
+
+    Attributes
+    ----------
+    state : TrainingState
+        How far it is: the last checkpoint's, until `train` goes on from there.
+    """
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self.folder, self.settings = folder, settings
+        self.trainer = settings.trainer()
+        self.device = resolve_device(settings.device)
+        mnist = load_mnist(settings.data)
+        self.train_set, self.test_set = self._examples(mnist.train), self._examples(mnist.test)
+        self.state = self._load()
+        self._states = self.trainer.states(
+            self.state, self.train_set, self.test_set, settings.epochs
+        )
+
+    @classmethod
+    def create(cls, settings: Settings, folder: str | os.PathLike[str] | None = None) -> "Run":
+        """Begin a run in a new folder; by default one in `runs/`, named for the cell and the time.
+
+        Raises
+        ------
+        FileExistsError
+            The folder exists: a run never overwrites anything.
+        OSError
+            The folder cannot be made, or the data cannot be read.
+        RuntimeError
+            There is no GPU to use.
+        ValueError
+            Settings or data that are not sound. The folder is made only after they were checked.
+        """
+        path = Path(folder or _free_name(settings))
+        if path.exists():
+            raise FileExistsError(f"{path} exists already, and nothing is overwritten")
+        run = cls(path, settings)
+        path.mkdir(parents=True)
+        run._write_config()
+        run.save()
+        return run
+
+    @classmethod
+    def open(cls, folder: str | os.PathLike[str], epochs: int | None = None) -> "Run":
+        """Go on with a run where its last checkpoint left it.
+
+        Parameters
+        ----------
+        folder : path
+            Of a run that was interrupted or is complete.
+        epochs : int, optional
+            How many epochs it is to have now, counted from its start; by default as many as before.
+
+        Raises
+        ------
+        OSError
+            The folder has no readable settings, or the data cannot be read.
+        RuntimeError
+            There is no GPU to use.
+        ValueError
+            Settings, a checkpoint or data that are not sound or do not belong together.
+        """
+        path = Path(folder) / "config.json"
+        try:
+            settings = Settings(**json.loads(path.read_text("utf-8"))["settings"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{path} does not hold the settings of a run: {error!r}") from error
+        run = cls(Path(folder), settings if epochs is None else replace(settings, epochs=epochs))
+        if run.settings.epochs < len(run.state.history):
+            raise ValueError(
+                f"epochs must be at least the {len(run.state.history)} that {folder} has done, "
+                f"got {run.settings.epochs}"
+            )
+        run._write_config()
+        return run
+
+    @property
+    def steps(self) -> tuple[int, int]:
+        """How many steps are done, and how many there are in all."""
+        batches = len(self.train_set) // self.settings.batch_size
+        done = len(self.state.history) * batches + self.state.batch
+        return done, self.settings.epochs * batches
+
+    def train(self, report: Callable[[TrainingState], None] = lambda state: None) -> None:
+        """Train to the last epoch, with a checkpoint every so many epochs; then save the model.
+
+        Parameters
+        ----------
+        report : callable
+            Called with the state after every step.
+
+        Raises
+        ------
+        KeyboardInterrupt
+            After the present state has been saved.
+        FloatingPointError
+            The loss is no longer finite; the last checkpoint stays as it is.
+        OSError
+            A file cannot be written; the last checkpoint stays as it is.
+        """
+        try:
+            for state in self._states:
+                self.state = state
+                if state.batch == 0 and len(state.history) % self.settings.checkpoint_interval == 0:
+                    self.save()
+                report(state)
+        except KeyboardInterrupt:
+            self.save()
+            raise
+        self.save()
+        save_model(self.folder / "model.npz", self.trainer.model, self.state.params)
+
+    def save(self) -> None:
+        """Write the checkpoint, and the history up to it.
+
+        Raises
+        ------
+        FloatingPointError
+            The parameters are no longer finite.
+        OSError
+            A file cannot be written. In both cases the last checkpoint stays as it is.
+        """
+        state = self.state
+        if not state.is_finite():
+            raise FloatingPointError(
+                f"the parameters became infinite or NaN by step {self.steps[0]}"
+            )
+        loss_sum = float(to_numpy(state.loss_sum))
+        meta = {"history": state.history, "batch": state.batch, "loss_sum": loss_sum}
+        checkpoint.save(self._path(CHECKPOINT), _flatten(state), meta)
+        table = io.StringIO()
+        csv.writer(table).writerows([Epoch._fields, *state.history])
+        checkpoint.write_atomically(self._path("history.csv"), table.getvalue().encode())
+
+    def draw(self) -> list[Path]:
+        """Draw the pictures of the run as it stands, and return where they are."""
+        from matplotlib.figure import Figure  # takes longer than all other imports together
+
+        from npylstm import plots
+
+        history = np.array(self.state.history).reshape(-1, len(Epoch._fields)).T
+        digits, labels = to_numpy(self.test_set.xs), to_numpy(self.test_set.labels)
+        logits = predict(self.trainer.model, self.state.params, self.test_set.xs)
+
+        curves = Figure(figsize=(10, 4), layout="constrained")
+        left, right = curves.subplots(1, 2)
+        plots.plot_losses(left, *history[:3])
+        plots.plot_accuracy(right, history[0], history[3])
+
+        confusion = Figure(figsize=(6, 5), layout="constrained")
+        plots.plot_confusion(confusion.subplots(), labels, logits.argmax(axis=-1), CLASSES)
+
+        mistakes = Figure(figsize=(8, 5), layout="constrained")
+        plots.plot_mistakes(mistakes, digits.swapaxes(0, 1), labels, softmax(logits))
+
+        norms = Figure(figsize=(10, 4), layout="constrained")
+        batch = slice(self.settings.batch_size)
+        axes = norms.subplots(1, 2, sharey=True)
+        start = self.trainer.start(self.settings.dtype)
+        for ax, when, state in zip(axes, ("Before", "After"), (start, self.state), strict=True):
+            params = to_device(state.params, "cpu")
+            flow = gradient_flow(self.trainer.model, params, digits[:, batch], labels[batch])
+            plots.plot_gradient_norms(ax, flow.norms, f"{when} training")
+
+        figures = {
+            "curves": curves,
+            "confusion": confusion,
+            "mistakes": mistakes,
+            "gradients": norms,
+        }
+        for name, figure in figures.items():
+            figure.savefig(self._path(f"{name}.png"), dpi=120)
+        return [self._path(f"{name}.png") for name in figures]
+
+    def _path(self, name: str) -> Path:
+        return self.folder / name
+
+    def _examples(self, digits: Digits) -> Examples:
+        xs = row_sequences(digits.images, self.settings.dtype)
+        return Examples(**to_device({"xs": xs, "labels": digits.labels}, self.device))
+
+    def _write_config(self) -> None:
+        config = {
+            "npylstm": __version__,
+            "numpy": np.__version__,
+            "settings": asdict(self.settings),
+        }
+        text = json.dumps(config, indent=2) + "\n"
+        checkpoint.write_atomically(self._path("config.json"), text.encode())
+
+    def _load(self) -> TrainingState:
+        """Return the state of the checkpoint, or the first state where none was saved yet."""
+        start = self.trainer.start(self.settings.dtype, self.device)
+        path = self._path(CHECKPOINT)
+        if not path.exists():
+            return start
+        arrays, meta = checkpoint.load(path)
+        expected = _flatten(start)
+        if {n: (a.shape, a.dtype) for n, a in arrays.items()} != {
+            n: (a.shape, a.dtype) for n, a in expected.items()
+        }:
+            raise ValueError(
+                f"{path} does not belong to the settings in {self._path('config.json')}"
+            )
+        arrays = to_device(arrays, self.device)
+        return TrainingState(
+            params={name: arrays[f"params/{name}"] for name in start.params},
+            slots={
+                name: {slot: arrays[f"slots/{name}/{slot}"] for slot in slots}
+                for name, slots in start.slots.items()
+            },
+            history=tuple(Epoch(*row) for row in meta["history"]),
+            batch=meta["batch"],
+            loss_sum=meta["loss_sum"],
+        )
+
+
+def _flatten(state: TrainingState) -> dict[str, Any]:
+    """Return all arrays of a state in one dictionary."""
+    params = {f"params/{name}": array for name, array in state.params.items()}
+    slots = {
+        f"slots/{name}/{slot}": array
+        for name, slots in state.slots.items()
+        for slot, array in slots.items()
+    }
+    return params | slots
+
+
+def _free_name(settings: Settings) -> Path:
+    """Return a name for a run folder that is not taken."""
+    name = f"{settings.cell}{settings.hidden_size}-{datetime.now():%Y%m%d-%H%M%S}"
+    names = (f"{name}{suffix}" for suffix in chain([""], (f"-{k}" for k in count(2))))
+    return next(path for name in names if not (path := Path("runs", name)).exists())

@@ -1,0 +1,384 @@
+"""Whole sequences at once in NumPy: the answers of `unroll`, several times faster.
+
+Read the cells and `unroll` first; here the same mathematics is arranged for speed.
+
+- Feature-major. Inside, matrices are transposed to (features, B), so each gate is one contiguous
+  block of memory and every NumPy call on it is one long loop. With B rows of 4H columns a call on
+  one gate would be B short loops.
+- One product a step. h, a row of ones and x stand under each other in u = [h; 1; x], so that
+  W u = W_h h + b + W_x x is a single matrix product.
+- One tanh for all four gates. σ(z) = ½ tanh(½ z) + ½, so with the rows of the sigmoid gates in W
+  halved beforehand one call serves all; the outer halves follow as one product and one sum.
+- Slopes on the tape. The backward pass is dz_i = dc ⊙ (g i(1-i)) and so on; what stands in brackets
+  is computed on the way forward, while i and g are still in the processor's cache. The backward
+  pass only multiplies, and the tape is no larger than one of gates.
+- No new memory inside the loops: results go into arrays that stand ready (the last argument of a
+  call), and the tape's memory is used again once nobody can see it (`npylstm.sequence.workspace`).
+- No denormal numbers: see `_flush`.
+- A sequence that has ended needs no masks. With i = 0, f = 1 and o = 0 its gates hold c and put out
+  zeros, and every slope comes out as zero but ∂c/∂c_prev = 1.
+"""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy import add, matmul, multiply, subtract, tanh
+from numpy.lib.stride_tricks import as_strided
+
+from npylstm.activations import ACTIVATIONS
+from npylstm.backend import Array
+from npylstm.cells.base import Cell, Params
+from npylstm.cells.lstm import LSTMCell
+from npylstm.cells.lstm_variant import LSTMVariant
+from npylstm.cells.rnn import RNNCell
+from npylstm.sequence.unroll import Lengths, alive_mask, check_sequence
+from npylstm.sequence.workspace import borrow
+
+FLUSH_EVERY = 16
+"""Steps of the backward pass from one flush of denormal numbers to the next."""
+
+
+PEEPHOLES = ("p_i", "p_f", "p_o")
+
+HOLD = np.array([0.0, 1.0, 0.0])[:, None, None]
+"""i, f and o of a sequence that has ended."""
+
+
+class FusedTape(NamedTuple):
+    """What a forward pass keeps for its backward pass.
+
+    The slopes of an LSTM are, with i ⊙ g, f ⊙ c_prev and h = o ⊙ tanh(c) at hand in the forward
+    pass and therefore written with them::
+
+        ∂c/∂z_i    = g i(1-i)        = ig - ig i
+        ∂c/∂z_f    = c_prev f(1-f)   = fc - fc f
+        ∂h/∂z_o    = tanh(c) o(1-o)  = h - h o
+        ∂c/∂z_g    = i (1-g²)        = i - ig g
+        ∂h/∂c      = o (1-tanh²(c))  = o - h tanh(c)        + p_o ∂h/∂z_o
+        ∂c/∂c_prev = f                                      + p_i ∂c/∂z_i + p_f ∂c/∂z_f
+
+    The terms on the right are those of peepholes.
+
+    Attributes
+    ----------
+    us : array (T+1, H+1+D, B)
+        What the product of each step reads: h_prev, ones, x.
+    slopes : array (T, 6, H, B), or (T, H, B) for an RNN
+        The six above in this order, or ∂h/∂z.
+    cs : array (T+1, H, B) or None
+        c_0 to c_T, for the gradients of peepholes.
+    lengths : array of int (B,) or None
+        How many steps each sequence has.
+    """
+
+    us: Array
+    slopes: Array
+    cs: Array | None
+    lengths: Array | None
+
+
+def why_not_fused(
+    cell: Cell, params: Params, xs: Array, state0: Any = None, state_mask: Array | None = None
+) -> str | None:
+    """Return why the fused kernels can't compute this sequence; None if they can."""
+    if not _has_kernel(cell):
+        return f"there is no fused kernel for {cell}"
+    if state_mask is not None:
+        return "the fused kernels have no dropout of the state"
+    arrays = [xs, *params.values(), *(state0 or ())]
+    if any(type(array) is not np.ndarray for array in arrays):
+        return "the fused kernels take NumPy arrays"
+    dtypes = {array.dtype.char for array in arrays}
+    if dtypes not in ({"f"}, {"d"}):
+        return "the fused kernels take arrays that are all float32 or all float64"
+    if xs.ndim > 3 or any(w.ndim > 2 for w in params.values()):
+        return "the fused kernels run one network, without leading axes"
+    return None
+
+
+def _has_kernel(cell: Cell) -> bool:
+    if type(cell) is LSTMVariant:
+        # Of its options peepholes alone are covered; the others named here matter to `init` only.
+        free = ("peepholes", "forget_bias", "kernel_initializer", "recurrent_initializer")
+        plain = LSTMVariant(cell.input_size, cell.hidden_size)
+        return replace(cell, **{name: getattr(plain, name) for name in free}) == plain
+    return type(cell) in (LSTMCell, RNNCell)
+
+
+def fused(
+    cell: Cell,
+    params: Params,
+    xs: Array,
+    state0: Any = None,
+    lengths: Lengths = None,
+    keep_tape: bool = True,
+) -> tuple[Array, Any, FusedTape | None]:
+    """Run a cell over a sequence.
+
+    Parameters
+    ----------
+    cell, params, xs, state0, lengths, keep_tape
+        As in `unroll`.
+
+    Returns
+    -------
+    outputs : array (T, B, H)
+        h at every step; with a tape it is a view into that tape, and read-only.
+    state : named tuple of arrays (B, H)
+        The state after the last step.
+    tape : FusedTape or None
+        What `fused_backward` needs; None without `keep_tape`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `unroll`.
+    """
+    check_sequence(xs, cell.input_size)
+    state0 = cell.zero_state(xs[0]) if state0 is None else state0
+    cell.check(params, xs[0], state0)
+    (T, B, D), H = xs.shape, cell.hidden_size
+    alive = alive_mask(xs, lengths)
+    ended: list[Array | None] = [None] * T
+    ends = None
+    if alive is not None:
+        ends = np.array(lengths)
+        xs = np.where(alive, xs, 0)  # padding may hold anything, even NaN
+        ended = [None if step.all() else ~step[:, 0] for step in alive]
+
+    # Each step writes its h where the next step's product reads it.
+    us = _entries(T + 1, (H + 1 + D, B), xs.dtype, keep_tape)
+    us[0, :H], us[:, H] = state0[0].T, 1
+    hs = us[1:, :H] if keep_tape else np.empty((T, H, B), xs.dtype)
+    steps = _rnn_steps if isinstance(cell, RNNCell) else _lstm_steps
+    slopes, cs, rest = steps(cell, params, xs, state0, us, hs, ended, keep_tape)
+
+    outputs = hs.swapaxes(1, 2)
+    h = outputs[-1].copy()
+    if ends is not None:
+        h = np.where(ends[:, None] > 0, outputs[ends - 1, np.arange(B)], state0[0])
+    state = type(cell.state_sizes)(h, *rest)
+    if not keep_tape:
+        return outputs, state, None
+    outputs.flags.writeable = False
+    return outputs, state, FusedTape(us, slopes, cs, ends)
+
+
+def _lstm_steps(
+    cell: Cell,
+    params: Params,
+    xs: Array,
+    state0: Any,
+    us: Array,
+    hs: Array,
+    ended: list[Array | None],
+    keep_tape: bool,
+) -> tuple[Array, Array | None, tuple[Array]]:
+    """Fill us (T+1, H+1+D, B) and hs (T, H, B); return the tape's slopes and cs, and c (B, H)."""
+    (T, H, B), dtype = hs.shape, hs.dtype
+    half = np.array(0.5, dtype)
+    W = _stacked_weights(params)
+    W[: 3 * H] *= half
+    peepholes = None
+    if PEEPHOLES[0] in params:
+        peepholes = np.stack([params[name] for name in PEEPHOLES])[..., None]  # (3, H, 1)
+    slopes = _entries(T, (6, H, B), dtype, keep_tape)
+    cs: Any = _entries(T + 1, (H, B), dtype, keep_tape) if peepholes is not None else None
+
+    # In this order neighbours and every other block form the pairs of factors below.
+    gates = np.empty((6, H, B), dtype)
+    _, f, o, _, c, tanh_c = gates
+    z, sigmoids, i_f, g_c = gates[:4].reshape(4 * H, B), gates[:3], gates[:2], gates[3:5]
+    i_o, g_tanh_c = gates[:3:2], gates[3::2]
+    products = np.empty((3, H, B), dtype)
+    ig, fc, h = products
+    ig_fc, ig_h = products[:2], products[::2]
+    c[...] = state0.c.T
+    if cs is not None:
+        cs[0] = c
+
+    views = us, us[:, H + 1 :], us[1:, :H], slopes[:, :3], slopes[:, 3:5], slopes[:, 5]
+    for t, (u, u_x, u_h_next, by_gates, by_tanhs, c_by_c) in enumerate(zip(*views, strict=False)):
+        u_x[...] = xs[t].T
+        matmul(W, u, z)
+        if peepholes is not None:
+            i_f += half * peepholes[:2] * c
+            z_o = o.copy()
+        tanh(z, z)
+        multiply(sigmoids, half, sigmoids)
+        add(sigmoids, half, sigmoids)
+        if ended[t] is not None:
+            np.copyto(sigmoids, HOLD, "unsafe", where=ended[t])
+
+        multiply(i_f, g_c, ig_fc)
+        add(ig, fc, c)
+        if peepholes is not None:
+            cs[t + 1] = c
+            o[...] = half * tanh(z_o + half * peepholes[2] * c) + half
+            if ended[t] is not None:
+                o[:, ended[t]] = 0
+        tanh(c, tanh_c)
+        multiply(o, tanh_c, h)
+        u_h_next[...] = h
+        if not keep_tape:
+            hs[t] = h
+            continue
+
+        multiply(products, sigmoids, by_gates)
+        subtract(products, by_gates, by_gates)
+        multiply(ig_h, g_tanh_c, by_tanhs)
+        subtract(i_o, by_tanhs, by_tanhs)
+        c_by_c[...] = f
+        if peepholes is not None:
+            by_tanhs[1] += peepholes[2] * by_gates[2]
+            c_by_c += (peepholes[:2] * by_gates[:2]).sum(axis=0)
+    return slopes, cs, (c.T.copy(),)
+
+
+def _rnn_steps(
+    cell: Any,
+    params: Params,
+    xs: Array,
+    state0: Any,
+    us: Array,
+    hs: Array,
+    ended: list[Array | None],
+    keep_tape: bool,
+) -> tuple[Array, None, tuple[()]]:
+    """Fill us and hs as `_lstm_steps` does; return ∂h/∂z (T, H, B), and nothing more."""
+    T, H, B = hs.shape
+    W = _stacked_weights(params)
+    activation = ACTIVATIONS[cell.activation]
+    slopes = _entries(T, (H, B), hs.dtype, keep_tape)
+    for t in range(T):
+        us[t, H + 1 :] = xs[t].T
+        h = activation.function(W @ us[t])
+        slope = activation.slope(h)
+        if ended[t] is not None:
+            h[:, ended[t]] = slope[:, ended[t]] = 0
+        us[t + 1, :H] = hs[t] = h
+        slopes[t] = slope
+    return slopes, None, ()
+
+
+def fused_backward(
+    cell: Cell,
+    params: Params,
+    tape: FusedTape,
+    doutputs: Array | None = None,
+    dstate: Any = None,
+    need_dxs: bool = True,
+) -> tuple[Array | None, Any, Params]:
+    """Carry the loss gradient back through the sequence.
+
+    Parameters
+    ----------
+    cell, params, doutputs, dstate
+        As in `unroll_backward`.
+    tape : FusedTape
+        What `fused` returned; it is not changed and may be used again.
+    need_dxs : bool
+        False leaves dxs out.
+
+    Returns
+    -------
+    dxs : array (T, B, D) or None
+        ∂L/∂xs.
+    dstate0 : named tuple of arrays (B, H)
+        ∂L/∂(initial state).
+    grads : dict of arrays
+        ∂L/∂(each parameter), summed over time and batch.
+    """
+    us, slopes, cs, ends = tape
+    W_x, W_h = params["W_x"], params["W_h"]
+    H, D, T, B, dtype = len(W_h), len(W_x), len(slopes), us.shape[-1], us.dtype
+    if ends is not None and doutputs is not None:
+        doutputs = np.where(np.arange(T)[:, None, None] < ends[:, None], doutputs, 0)
+    # Most often the last output alone has a gradient, and the zeros of the others need no adding.
+    injected = [False] * T if doutputs is None else doutputs.any(axis=(1, 2)).tolist()
+
+    dstates = np.zeros((len(cell.state_sizes), H, B), dtype)
+    if dstate is not None:
+        dstates[...] = [d.T for d in dstate]
+    dh, dc = dstates[0], dstates[-1]  # of an RNN there is dh alone
+    blocks = W_h.shape[1] // H
+    dz = np.empty((blocks, H, B), dtype)
+    dz_rows, dz_blocks = dz.reshape(blocks * H, B), tuple(dz)
+    scratch = np.empty((H, B), dtype)
+    dW = np.zeros((blocks * H, H + 1 + D), dtype)
+    dW_t = np.empty_like(dW)
+    dp = np.zeros((3, H), dtype)
+    dxs = np.zeros((T, D, B), dtype) if need_dxs else None
+
+    for t, slope, u in zip(reversed(range(T)), slopes[::-1], us[-2::-1], strict=True):
+        if doutputs is not None and injected[t]:
+            dh += doutputs[t].T
+        if slopes.ndim == 3:
+            multiply(dh, slope, dz[0])
+        else:
+            _lstm_dz(slope, dh, dc, dz_blocks, scratch)
+        carried = None if ends is None else dh * (ends <= t)
+        matmul(W_h, dz_rows, dh)
+        if carried is not None:
+            dh += carried
+
+        matmul(dz_rows, u.T, dW_t)
+        add(dW, dW_t, dW)
+        if cs is not None:
+            dp[:2] += (dz[:2] * cs[t]).sum(axis=-1)
+            dp[2] += (dz[2] * cs[t + 1]).sum(axis=-1)
+        if dxs is not None:
+            matmul(W_x, dz_rows, dxs[t])
+        if t % FLUSH_EVERY == 0:
+            _flush(dstates)
+            if not (dstates.any() or any(injected[:t])):
+                break  # every gradient still to come is zero
+
+    by_input = dW_t.reshape(H + 1 + D, blocks * H)  # its memory is free now
+    by_input[...] = dW.T
+    grads = {"W_x": by_input[H + 1 :], "W_h": by_input[:H], "b": by_input[H]}
+    if cs is not None:
+        grads |= dict(zip(PEEPHOLES, dp, strict=True))
+    dstate0 = type(cell.state_sizes)(*(d.T.copy() for d in dstates))
+    return None if dxs is None else dxs.swapaxes(1, 2), dstate0, grads
+
+
+def _lstm_dz(slope: Array, dh: Array, dc: Array, dz: tuple[Array, ...], scratch: Array) -> None:
+    """Write ∂L/∂z of a step to dz, and carry dc to the step before, in place; all are (H, B)."""
+    c_by_zi, c_by_zf, h_by_zo, c_by_zg, h_by_c, c_by_c = slope
+    dz_i, dz_f, dz_o, dz_g = dz
+    multiply(dh, h_by_c, scratch)
+    add(dc, scratch, dc)
+    multiply(dc, c_by_zi, dz_i)
+    multiply(dc, c_by_zf, dz_f)
+    multiply(dh, h_by_zo, dz_o)
+    multiply(dc, c_by_zg, dz_g)
+    multiply(dc, c_by_c, dc)
+
+
+def _flush(dstates: Array) -> None:
+    """Set gradients to zero that are too small to leave a trace in any sum.
+
+    Below the smallest normal number (1e-38 in float32) lie the denormal numbers, on which a
+    processor is many times slower. A vanishing gradient runs into them, and stays: the smallest of
+    them times f > ½ is rounded back to itself. Cut off is what is below that smallest normal
+    number divided by the relative rounding error, 1e-31 in float32 and 1e-292 in float64: as long
+    as products with slopes and weights above the rounding error don't reach the denormals.
+    """
+    limits = np.finfo(dstates.dtype)
+    np.copyto(dstates, 0, where=abs(dstates) < limits.tiny / limits.eps)
+
+
+def _stacked_weights(params: Params) -> Array:
+    """Return W = [W_h; b; W_x] transposed, a new contiguous array (4H, H+1+D)."""
+    W = np.concatenate([params["W_h"], params["b"][None], params["W_x"]])
+    return np.ascontiguousarray(W.T)
+
+
+def _entries(n: int, shape: tuple[int, ...], dtype: Any, keep: bool) -> Array:
+    """Return an array (n, *shape); all n entries are the same memory unless they are to be kept."""
+    if keep:
+        return borrow((n, *shape), dtype)
+    entry = np.empty(shape, dtype)
+    return as_strided(entry, (n, *shape), (0, *entry.strides))

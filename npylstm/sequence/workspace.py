@@ -1,0 +1,51 @@
+"""Large arrays that are used again.
+
+Memory fresh from the operating system is slow at its first touch, for every page of it is mapped
+and zeroed then, and a large array that is freed goes back there. A training step that makes the
+same arrays as the one before is better served with the memory of that one.
+"""
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+
+Memory = np.ndarray[Any, np.dtype[np.uint8]]
+
+_idle: deque[Memory] = deque(maxlen=8)
+
+
+class _Loan:
+    """What a borrowed array and all views of it hold on to; the last to go gives the memory back.
+
+    So the memory of an array that anybody can still see is never handed out again.
+    """
+
+    def __init__(self, memory: Memory) -> None:
+        self.memory = memory
+        self.__array_interface__ = memory.__array_interface__
+
+    def __del__(self, idle: deque[Memory] = _idle) -> None:
+        idle.append(self.memory)
+
+
+def borrow(shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
+    """Return an array with arbitrary contents, like `np.empty`, from idle memory if some fits."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    array: np.ndarray[Any, Any] = np.asarray(_Loan(_take(size)))[:size].view(dtype).reshape(shape)
+    return array
+
+
+def _take(size: int) -> Memory:
+    """Return at least `size` bytes, and at most twice as many unless that is little."""
+    for _ in range(len(_idle)):
+        try:
+            memory = _idle.popleft()
+        except IndexError:  # another thread was faster
+            break
+        if size <= memory.size <= 2 * size:
+            return memory
+        _idle.append(memory)
+    if _idle:
+        _idle.popleft()
+    return np.empty(size, np.uint8)

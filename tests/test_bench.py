@@ -1,0 +1,96 @@
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+
+from npylstm import bench
+
+SIZE = bench.Size(T=3, D=2, H=4, B=5)
+OURS = ["fused", "unroll", "floor"]
+
+
+@pytest.fixture
+def ours_alone(monkeypatch):
+    """No other libraries, whose start takes seconds."""
+    find_spec = importlib.util.find_spec
+    hidden = {"torch", "tensorflow"}
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name in hidden else find_spec(name)
+    )
+
+
+def test_every_contender_is_timed_at_both_tasks(ours_alone):
+    reported = []
+    timings = bench.run_bench([SIZE], seconds=0.01, report=reported.extend)
+    assert reported == timings
+    assert [(t.task, t.contender) for t in timings] == [
+        (task, name) for task in ("training step", "inference") for name in OURS
+    ]
+    assert all(0 < t.fastest <= t.median for t in timings)
+    assert all(t.rounds >= 5 for t in timings)
+
+
+def test_the_table_shows_medians_and_their_ratios():
+    times = {"fused": 0.002, "unroll": 0.01, "floor": 0.001}
+    timings = [bench.Timing(SIZE, "inference", name, t, t / 2, 7) for name, t in times.items()]
+    lines = bench.table(timings).splitlines()
+    assert len(lines) == 4
+    assert lines[2].split() == [
+        "3",
+        "2",
+        "4",
+        "5",
+        "inference",
+        "unroll",
+        "10.000",
+        "5.00",
+        "10.00",
+    ]
+
+
+def test_the_json_can_be_read_and_names_the_environment():
+    timings = [bench.Timing(SIZE, "inference", "fused", 0.25, 0.125, 7)]
+    found = json.loads(bench.to_json(timings))
+    assert found["timings"] == [
+        {
+            "size": {"T": 3, "D": 2, "H": 4, "B": 5},
+            "task": "inference",
+            "contender": "fused",
+            "median": 0.25,
+            "fastest": 0.125,
+            "rounds": 7,
+        }
+    ]
+    assert found["environment"]["numpy"] == np.__version__
+
+
+def test_threads_are_limited_for_the_time_of_the_measurement():
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+
+    def threads():
+        return [p["num_threads"] for p in threadpoolctl.threadpool_info()]
+
+    before = threads()
+    with bench.limited_threads(1):
+        assert set(threads()) == {1}
+    assert threads() == before
+
+
+def test_bad_arguments_are_reported(ours_alone, monkeypatch):
+    with pytest.raises(ValueError, match="seconds must be"):
+        bench.run_bench([SIZE], seconds=0)
+    with pytest.raises(ValueError, match="threads must be a positive integer, got 0"):
+        bench.run_bench([SIZE], threads=0)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match="pip install threadpoolctl"):
+        bench.run_bench([SIZE], threads=1)
+
+
+@pytest.mark.parametrize(("library", "contender"), [("torch", "pytorch"), ("tensorflow",) * 2])
+def test_other_libraries_run_the_same_network(library, contender):
+    pytest.importorskip(library)
+    steps = bench.contenders(SIZE)
+    ours, theirs = (steps["inference"][name]() for name in ("fused", contender))
+    np.testing.assert_allclose(ours, np.asarray(theirs), atol=1e-6)
+    steps["training step"][contender]()

@@ -1,0 +1,491 @@
+"""The `npylstm` command: what it prints, the exit codes, and one line for every mistake."""
+
+import csv
+import errno
+import gzip
+import io
+import json
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import npylstm
+from npylstm import bench, experiments
+from npylstm.cells.lstm import LSTMCell
+from npylstm.cli import main
+from npylstm.data import fetch
+from npylstm.runs import Run
+from npylstm.settings import CELLS, Settings
+from npylstm.training import Trainer
+
+HOME = Path(npylstm.__file__).parents[1]
+QUICK = ["--hidden-size", "4", "--batch-size", "1000", "--epochs", "2"]
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def _without_pictures(monkeypatch):
+    monkeypatch.setattr(Run, "draw", lambda self: [])
+
+
+def refused(capsys, *arguments):
+    """Run the command, see that it stops with code 2 and one line, and return that line."""
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    out, err = capsys.readouterr()
+    assert (stop.value.code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert err.startswith("npylstm")
+    return err
+
+
+# train
+
+
+def test_train_ends_with_a_summary_and_a_run_folder(capsys):
+    assert main(["train", *QUICK]) == 0
+    (folder,) = Path("runs").iterdir()
+    out, _ = capsys.readouterr()
+    assert "test accuracy" in out
+    assert str(folder) in out
+    assert {"config.json", "history.csv", "model.npz", "curves.png"} <= {
+        path.name for path in folder.iterdir()
+    }
+
+
+@pytest.mark.usefixtures("_without_pictures")
+def test_progress_bar_shows_epoch_loss_accuracy_and_time_left(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert main(["train", *QUICK]) == 0
+    bar = sys.stderr.getvalue().replace("\r", "\n").splitlines()[-1]
+    for part in ("epoch 2/2", "100 %", "left", "loss 2.", "accuracy "):
+        assert part in bar
+
+
+def test_every_option_reaches_the_settings(monkeypatch):
+    given = []
+    monkeypatch.setattr(
+        "npylstm.cli.Run.create", lambda settings, out: given.append((settings, out)) or 1 / 0
+    )
+    options = (
+        "--cell gru --layers 2 --cell-options reset_after=true activation=relu --bidirectional "
+        "--input-keep-prob .9 --output-keep-prob .8 --state-keep-prob .7 --hidden-size 5 "
+        "--activation tanh --forget-bias 2 --kernel-initializer normal:0.1 "
+        "--recurrent-initializer orthogonal --optimizer rmsprop --epochs 3 --batch-size 7 "
+        "--shuffle --clip-value 1 --clip-norm 2 --learning-rate .01 --decay .5 --momentum .4 "
+        "--epsilon 1e-6 --centered --convention torch --nesterov --beta1 .3 --beta2 .2 --seed 6 "
+        "--dtype float64 --device auto --path unroll --threads 2 --data /mnist "
+        "--checkpoint-interval 4 --out here"
+    )
+    with pytest.raises(ZeroDivisionError):
+        main(["train", *options.split()])
+    (settings, out) = given[0]
+    assert out == "here"
+    assert settings == Settings(
+        cell="gru",
+        layers=2,
+        cell_options={"reset_after": True, "activation": "relu"},
+        bidirectional=True,
+        input_keep_prob=0.9,
+        output_keep_prob=0.8,
+        state_keep_prob=0.7,
+        hidden_size=5,
+        activation="tanh",
+        forget_bias=2.0,
+        kernel_initializer="normal:0.1",
+        recurrent_initializer="orthogonal",
+        optimizer="rmsprop",
+        epochs=3,
+        batch_size=7,
+        shuffle=True,
+        clip_value=1.0,
+        clip_norm=2.0,
+        learning_rate=0.01,
+        decay=0.5,
+        momentum=0.4,
+        epsilon=1e-6,
+        centered=True,
+        convention="torch",
+        nesterov=True,
+        beta1=0.3,
+        beta2=0.2,
+        seed=6,
+        dtype="float64",
+        device="auto",
+        path="unroll",
+        threads=2,
+        data="/mnist",
+        checkpoint_interval=4,
+    )
+
+
+@pytest.mark.usefixtures("_without_pictures")
+def test_ctrl_c_saves_and_says_how_to_go_on(capsys, monkeypatch):
+    assert main(["train", *QUICK, "--out", "whole"]) == 0
+    step, calls = Trainer.step, []
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == 13:
+            raise KeyboardInterrupt
+        return step(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", interrupted)
+        assert main(["train", *QUICK, "--out", "my run"]) == 130
+    assert "npylstm train --resume 'my run'" in capsys.readouterr().err
+    assert main(["train", "--resume", "my run"]) == 0
+    for name in ("history.csv", "model.npz"):
+        assert Path("my run", name).read_bytes() == Path("whole", name).read_bytes()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to one process")
+def test_ctrl_c_in_a_terminal_stops_without_a_traceback(tmp_path):
+    command = [sys.executable, "-m", "npylstm", "train", "--hidden-size", "4", "--out"]
+    run = subprocess.Popen(
+        [*command, str(tmp_path / "run")],
+        cwd=HOME,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while not (tmp_path / "run" / "history.csv").exists() and run.poll() is None:
+        time.sleep(0.01)
+    time.sleep(0.3)
+    run.send_signal(signal.SIGINT)
+    _, err = run.communicate()
+    assert run.returncode == 130
+    assert err == f"stopped and saved; to go on: npylstm train --resume {tmp_path / 'run'}\n"
+
+
+def test_divergence_ends_with_one_line_and_code_1(capsys):
+    options = ["--optimizer", "sgd", "--learning-rate", "3e38"]
+    assert main(["train", *QUICK, *options]) == 1
+    err = capsys.readouterr().err
+    assert "at step" in err
+    assert "--learning-rate" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("_without_pictures")
+def test_a_full_disk_ends_with_one_line_that_says_how_to_go_on(capsys, monkeypatch):
+    step = Trainer.step
+
+    def fill_the_disk(*arguments):
+        monkeypatch.setattr(os, "fsync", full)
+        return step(*arguments)
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "step", fill_the_disk)
+        assert main(["train", *QUICK, "--out", "run"]) == 1
+    err = capsys.readouterr().err
+    assert "No space left on device" in err
+    assert "npylstm train --resume run" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--epochs 0", "epochs must be a positive integer, got 0"),
+        ("--epochs many", "argument --epochs: invalid int value: 'many'"),
+        ("--hidden-size -3", "hidden_size must be a positive integer, got -3"),
+        ("--batch-size 0", "batch_size must be a positive integer, got 0"),
+        ("--batch-size 10001", "batch_size must be at most the 10000 training sequences"),
+        ("--learning-rate 0", "learning_rate must be"),
+        ("--learning-rate nan", "learning_rate must be"),
+        ("--clip-norm -1", "clip_norm must be"),
+        ("--seed -1", "seed must be a non-negative integer, got -1"),
+        ("--checkpoint-interval 0", "checkpoint_interval must be"),
+        ("--output-keep-prob 1.5", "output_keep_prob must be"),
+        ("--cell transformer", "argument --cell: invalid choice"),
+        ("--cell rnn --forget-bias 1", "RNNCell has no setting forget_bias"),
+        ("--cell-options peepholes", "must read NAME=VALUE, got 'peepholes'"),
+        ("--cell-options peepholes=true", "LSTMCell has no setting peepholes"),
+        ("--recurrent-initializer zeros", "recurrent_initializer must be"),
+        ("--data nowhere", "no such folder: nowhere"),
+        ("--data empty", "lacks train-images-idx3-ubyte"),
+        ("--out empty", "empty exists already, and nothing is overwritten"),
+        ("--out file/run", "Not a directory: file/run"),
+        ("--resume nowhere", "No such file or directory: nowhere/config.json"),
+        ("--resume empty", "No such file or directory: empty/config.json"),
+        ("--resume empty --seed 3", "--resume keeps the run's settings"),
+        ("--resume empty --out x", "--resume keeps the run's settings"),
+    ],
+)
+def test_bad_options_get_one_line_and_leave_nothing_behind(capsys, options, message):
+    Path("empty").mkdir()
+    Path("file").write_text("mine")
+    assert message in refused(capsys, "train", *options.split()).replace(f"{Path.cwd()}/", "")
+    assert sorted(path.name for path in Path().iterdir()) == ["empty", "file"]
+
+
+def test_a_folder_without_permission_gets_one_line(capsys, monkeypatch):
+    def denied(self, *args, **options):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "mkdir", denied)
+    assert "Permission denied: somewhere" in refused(capsys, "train", *QUICK, "--out", "somewhere")
+
+
+def test_gpu_without_cupy_gets_one_line_that_says_what_to_install(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    line = refused(capsys, "train", "--device", "gpu")
+    assert "device='gpu' cannot be used" in line
+
+
+def damaged(name, content):
+    """Copy the sample to a folder, with one of its files replaced."""
+    sample = Path(npylstm.__file__).parent / "data" / "sample"
+    shutil.copytree(sample, "mnist")
+    (path,) = Path("mnist").glob(f"{name}*")
+    path.unlink()
+    Path("mnist", name).write_bytes(content)
+
+
+def idx(array):
+    array = np.asarray(array, np.uint8)
+    return struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("train-images-idx3-ubyte", b"PNG!" + bytes(100), "magic number 0x504e4721"),
+        ("train-images-idx3-ubyte", idx(np.zeros((3, 28, 28)))[:-1], "but only 2351 follow"),
+        ("t10k-images-idx3-ubyte", gzip.compress(bytes(999))[:-9], "t10k-images-idx3-ubyte"),
+        ("train-labels-idx1-ubyte", idx([1, 2, 3]), "holds 10000 images, but"),
+        ("t10k-labels-idx1-ubyte", idx([3] * 1999 + [10]), "labels must be 0 to 9, got 10 at 1999"),
+    ],
+)
+def test_damaged_data_get_one_line(capsys, name, content, message):
+    damaged(name, content)
+    assert message in refused(capsys, "train", "--data", "mnist")
+    assert not Path("runs").exists()
+
+
+@pytest.mark.usefixtures("_without_pictures")
+def test_a_damaged_checkpoint_gets_one_line_and_stays(capsys):
+    assert main(["train", *QUICK, "--out", "run"]) == 0
+    capsys.readouterr()
+    path = Path("run", "checkpoint.npz")
+    content = bytearray(path.read_bytes())
+    content[200] ^= 1
+    path.write_bytes(content)
+    assert "is damaged" in refused(capsys, "train", "--resume", "run")
+    assert path.read_bytes() == content
+
+
+def test_mistakes_of_the_package_itself_keep_their_traceback(monkeypatch):
+    def broken(*arguments):
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(Trainer, "step", broken)
+    with pytest.raises(ValueError, match="a bug"):
+        main(["train", *QUICK])
+
+
+# The other commands
+
+
+def test_gradcheck_prints_a_table_for_every_cell_and_finds_them_right(capsys, monkeypatch):
+    monkeypatch.setattr("npylstm.cli.CELLS", {name: CELLS[name] for name in ("lstm", "gru")})
+    assert main(["gradcheck"]) == 0
+    out, _ = capsys.readouterr()
+    for part in ("lstm\n", "gru\n", "W_h[f]", "entries checked", "complex", "central", "ok"):
+        assert part in out
+    assert out.endswith("every gradient is right\n")
+
+
+def test_gradcheck_ends_with_code_1_when_a_gradient_is_wrong(capsys, monkeypatch):
+    right = LSTMCell.backward
+
+    def wrong(*arguments):
+        dx, dstate, grads = right(*arguments)
+        return dx, dstate, grads | {"W_h": 1.001 * grads["W_h"]}
+
+    monkeypatch.setattr(LSTMCell, "backward", wrong)
+    assert main(["gradcheck", "--cell", "lstm"]) == 1
+    out, _ = capsys.readouterr()
+    assert "WRONG" in out
+    assert out.endswith("wrong: lstm\n")  # and the fused kernel, which is right, is not named
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_gradcheck_passes_for_every_cell(name, capsys):
+    assert main(["gradcheck", "--cell", name]) == 0
+
+
+def test_fetch_says_where_the_files_are(capsys, monkeypatch):
+    monkeypatch.setattr(fetch, "fetch_mnist", lambda: Path("/cache/mnist"))
+    assert main(["fetch", "mnist"]) == 0
+    assert "npylstm train --data /cache/mnist" in capsys.readouterr().out
+
+
+def test_fetch_that_fails_gets_its_reasons_and_code_2(capsys, monkeypatch):
+    def fails():
+        raise ConnectionError("no mirror delivered train-images-idx3-ubyte")
+
+    monkeypatch.setattr(fetch, "fetch_mnist", fails)
+    assert "no mirror delivered" in refused(capsys, "fetch", "mnist")
+
+
+def test_devices_say_what_is_there_and_why_not(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert main(["devices"]) == 0
+    cpu, gpu = capsys.readouterr().out.splitlines()
+    assert cpu == f"cpu  usable: NumPy {np.__version__}"
+    assert gpu.startswith("gpu  not usable: ")
+
+
+def test_bench_prints_a_table_and_writes_json(capsys, monkeypatch):
+    size = bench.Size(2, 3, 4, 5)
+    timings = [bench.Timing(size, "inference", name, 2.0, 1.0, 7) for name in ("fused", "floor")]
+
+    def run_bench(sizes, threads, seconds, report):
+        assert (sizes, threads, seconds) == ([size], None, 0.5)
+        report(timings)
+        return timings
+
+    monkeypatch.setattr(bench, "run_bench", run_bench)
+    arguments = ["bench", "--seconds", "0.5", "--json", "times.json", "--size", *"2345"]
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == bench.table(timings) + "\n"
+    assert Path("times.json").read_text() == bench.to_json(timings)
+    assert "times.json exists already" in refused(capsys, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--size 28 0 28 128", "must be a positive integer, got '0'"),
+        ("--threads -1", "must be a positive integer, got '-1'"),
+        ("--seconds 0", "seconds must be"),
+    ],
+)
+def test_bench_refuses_what_cannot_be_timed(capsys, options, message):
+    assert message in refused(capsys, "bench", *options.split())
+
+
+def test_bench_with_threads_says_which_package_it_lacks(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
+    assert "pip install threadpoolctl" in refused(capsys, "bench", "--threads", "1")
+
+
+def test_experiments_are_listed_and_run(capsys, monkeypatch):
+    assert main(["experiment", "list"]) == 0
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in listed] == list(experiments.EXPERIMENTS)
+
+    class Outcome:
+        def table(self):
+            return "the table"
+
+    called = []
+    monkeypatch.setattr(experiments, "perform", lambda *args: called.append(args) or Outcome())
+    assert main(["experiment", "adding", "--full", "--seeds", "3", "--out", "here"]) == 0
+    assert capsys.readouterr().out == "the table\n"
+    assert called == [(experiments.EXPERIMENTS["adding"], True, 3, Path("here"))]
+
+
+def test_experiments_that_are_unknown_or_done_already_get_one_line(capsys):
+    assert "experiment must be one of" in refused(capsys, "experiment", "mnist")
+    Path("adding.csv").write_text("mine")
+    assert "exists already" in refused(capsys, "experiment", "adding", "--out", ".")
+    assert "positive integer, got '0'" in refused(capsys, "experiment", "adding", "--seeds", "0")
+
+
+def test_exercises_are_listed_handed_out_checked_and_graded(capsys, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(HOME))  # for the process that runs the answers
+    assert main(["exercises", "list"]) == 0
+    assert "lstm_cell_backward(" in capsys.readouterr().out
+    assert main(["exercises", "start", "mine"]) == 0
+    assert Path(capsys.readouterr().out.split()[0]).exists()
+    assert "exists already" in refused(capsys, "exercises", "start", "mine")
+
+    answer = "import numpy as np\ndef sigmoid(z):\n    return 1 / (1 + np.exp(-z))\n"
+    for name, text in {"right": answer, "wrong": answer.replace("-z", "z")}.items():
+        Path("class").mkdir(exist_ok=True)
+        Path("class", f"{name}.py").write_text(text)
+    assert main(["exercises", "check", "class/right.py"]) == 0
+    assert main(["exercises", "check", "class/wrong.py"]) == 1
+    assert "sigmoid" in capsys.readouterr().out
+    assert main(["exercises", "grade", "class"]) == 0
+    assert "grades.csv" in capsys.readouterr().out
+    with open("grades.csv", newline="") as file:
+        assert [(row["submission"], row["points"]) for row in csv.DictReader(file)] == [
+            ("right.py", "1.00"),
+            ("wrong.py", "0.00"),
+        ]
+    assert "exists already" in refused(capsys, "exercises", "grade", "class")
+    assert "there is no folder" in refused(capsys, "exercises", "grade", "nowhere")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes break another way")
+def test_output_may_be_cut_off_by_head():
+    done = subprocess.run(
+        f"{sys.executable} -m npylstm exercises list | head -1",
+        shell=True,
+        cwd=HOME,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout.count("\n"), done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["train", "--help"], ["gradcheck", "-h"]])
+def test_help_is_there(capsys, arguments):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == (2 if not arguments else 0)
+    assert "npylstm" in "".join(capsys.readouterr())
+
+
+def test_help_of_train_names_every_setting(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    out = capsys.readouterr().out
+    for name in Settings.__dataclass_fields__:
+        assert f"--{name.replace('_', '-')}" in out
+
+
+def test_commands_import_matplotlib_only_where_they_draw():
+    code = (
+        "import sys; from npylstm.cli import main; main(['devices']); "
+        "sys.exit(bool({'matplotlib', 'tqdm', 'torch'} & sys.modules.keys()))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, cwd=HOME)
+
+
+def test_python_m_npylstm_is_the_command():
+    command = [sys.executable, "-m", "npylstm", "--version"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=HOME)
+    assert done.stdout == f"npylstm {npylstm.__version__}\n"
+
+
+@pytest.mark.usefixtures("_without_pictures")
+def test_settings_in_the_run_folder_are_those_that_were_given():
+    assert main(["train", *QUICK, "--seed", "7", "--out", "run"]) == 0
+    settings = json.loads(Path("run/config.json").read_text())["settings"]
+    assert settings["seed"] == 7
+    assert settings["hidden_size"] == 4
+    assert settings["optimizer"] == "rmsprop"

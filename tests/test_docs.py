@@ -1,0 +1,154 @@
+"""The documentation: its code runs, its commands are understood, and what it cites is there."""
+
+import importlib.util
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from test_package import FLOOR
+
+from npylstm import cli, exercises, experiments
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
+PAGES = READMES + sorted(
+    path for path in DOCS.rglob("*.md") if not {"_build", "notebooks"} & set(path.parts)
+)
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+PIECE = re.compile(
+    r"^```python\n(?P<python>.*?)^```$"
+    r"|^<!-- given\n(?P<given>.*?)^-->$"
+    r"|^<!-- check\n(?P<check>.*?)^-->$"
+    r"|^<!-- needs (?P<needs>\w+) -->$",
+    re.M | re.S,
+)
+"""What the test of a page runs, from the top down and in one namespace.
+
+The reader sees the blocks of Python. Comments hold what a block needs (`given`) and what must be
+true after it (`check`); `needs` names a module without which the next block is passed over.
+"""
+
+
+def named(paths):
+    return [pytest.param(path, id=path.relative_to(ROOT).as_posix()) for path in paths]
+
+
+@pytest.mark.parametrize("path", named(p for p in PAGES if "```python" in p.read_text("utf-8")))
+def test_the_code_of_a_page_runs(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    text = path.read_text(encoding="utf-8")
+    namespace = {"__name__": "__main__"}
+    needed, skip = None, False
+    for piece in PIECE.finditer(text):
+        kind, code = piece.lastgroup, piece[piece.lastgroup]
+        if kind == "needs":
+            needed = code
+            continue
+        if kind != "check":
+            skip = needed is not None and importlib.util.find_spec(needed) is None
+            needed = None
+        if not skip:
+            line = (
+                text[: piece.start()].count("\n") + 1
+            )  # so that a traceback names the page's line
+            exec(compile("\n" * line + code, str(path), "exec"), namespace)
+
+
+def shell_lines(text):
+    """Every command of a page: the lines of its shell blocks, and code that begins `npylstm `."""
+    for language, block in FENCE.findall(text):
+        if language == "sh":
+            yield from block.splitlines()
+    yield from re.findall(r"`(npylstm [^`\n]+)`", FENCE.sub("", text))
+
+
+@pytest.mark.parametrize("path", named(PAGES))
+def test_the_commands_of_a_page_are_understood(path):
+    for line in shell_lines(path.read_text(encoding="utf-8")):
+        for command in re.split(r"&&|\|", line):
+            words = shlex.split(command, comments=True)
+            if words and Path(words[0]).name == "npylstm":
+                try:
+                    cli._parser().parse_args(words[1:])
+                except SystemExit:
+                    pytest.fail(f"{path.name}: {command.strip()}")
+
+
+@pytest.mark.parametrize("path", named(READMES))
+def test_the_links_of_a_readme_lead_to_files(path):
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")):
+        assert "//" in target or (path.parent / target).exists(), target
+
+
+def test_both_readmes_have_the_same_code():
+    english, chinese = (
+        [(language, re.sub(r"\s*#.*", "", block)) for language, block in FENCE.findall(text)]
+        for text in (path.read_text(encoding="utf-8") for path in READMES)
+    )
+    assert english == chinese
+
+
+# ------------------------------------------------------------------ what goes stale unseen
+
+
+@pytest.fixture
+def code_lines(monkeypatch):
+    monkeypatch.syspath_prepend(str(DOCS / "_ext"))
+    yield importlib.import_module("code_lines")
+    del sys.modules["code_lines"]
+
+
+@pytest.mark.parametrize("path", named(sorted(DOCS.glob("derivations/[!i]*.md"))))
+def test_a_derivation_ends_in_a_table_of_lines_that_are_in_the_code(path, code_lines):
+    table = path.read_text(encoding="utf-8").partition("## Where it stands in the code\n")[2]
+    rows = [row for row in table.splitlines() if row.startswith("| $")]
+    assert len(rows) >= 5
+    for row in rows:
+        (citation,) = code_lines.CITATION.findall(row)
+        code_lines.line_number(*citation)
+
+
+def test_a_citation_that_is_gone_or_ambiguous_fails(code_lines):
+    with pytest.raises(ValueError, match="no file"):
+        code_lines.line_number("npylstm/cells/transformer.py", "x")
+    with pytest.raises(ValueError, match="must stand in one line"):
+        code_lines.line_number("npylstm/cells/lstm.py", "c = f * c_prev - i * g")
+    with pytest.raises(ValueError, match="must stand in one line"):
+        code_lines.line_number("npylstm/cells/lstm.py", "return")
+
+
+def test_the_map_shows_every_room_on_its_floor():
+    table = re.findall(r"^\| (\d+) \| (.*?) \|", (DOCS / "develop.md").read_text("utf-8"), re.M)
+    shown = {
+        room: int(floor) - 1
+        for floor, rooms in table
+        for room in re.findall(r"`npylstm/(\w+)[./]", rooms)
+    }
+    assert shown == FLOOR
+
+
+def test_every_module_is_in_the_reference():
+    """But for the insides of exercises and experiments, of which only what they export is shown."""
+    pages = "".join(path.read_text(encoding="utf-8") for path in DOCS.glob("reference/*.rst"))
+    described = set(re.findall(r"automodule:: (\S+)", pages))
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in ROOT.glob("npylstm/**/[!_]*.py")
+        if not {"exercises", "experiments"} & set(path.parts)
+    }
+    exported = {
+        getattr(getattr(room, name), "__module__", room.__name__)
+        for room in (exercises, experiments)
+        for name in room.__all__
+    }
+    assert modules | exported <= described
+
+
+def test_every_figure_is_shown():
+    shown = "".join(path.read_text(encoding="utf-8") for path in PAGES)
+    assert [p.name for p in DOCS.glob("images/*") if f"images/{p.name}" not in shown] == []

@@ -1,0 +1,280 @@
+"""The studies: their networks are those of the papers, their results can be relied on."""
+
+import multiprocessing
+import struct
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from npylstm.cells.lstm_variant import LSTMVariant
+from npylstm.data.tasks import Batch, temporal_order
+from npylstm.experiments import (
+    EXPERIMENTS,
+    Result,
+    continual_reber,
+    online_1997,
+    perform,
+    success,
+)
+from npylstm.experiments.blocks import BlockNet
+from npylstm.sequence.unroll import unroll, unroll_backward
+
+BRIEF = {"max_updates": 10, "check_every": 5, "test_sequences": 20}
+TINY = {
+    "temporal-order": BRIEF | {"lengths": (10,)},
+    "adding": BRIEF | {"lengths": (4,)},
+    "copy": BRIEF | {"lengths": (3,)},
+    "two-sequence": BRIEF | {"lengths": (5,)},
+    "greff": BRIEF | {"lengths": (4,)},
+    "temporal-order-1997": {"max_sequences": 200, "test_sequences": 10},
+    "long-lag": {"max_sequences": 200, "test_sequences": 10},
+    "adding-1997": {"max_sequences": 200, "test_sequences": 10},
+    "embedded-reber": {"sets": 1, "max_strings": 10, "check_every": 5},
+    "continual-reber": {"symbols": 400, "check_every": 200, "perfect": 100, "state_symbols": 1000},
+    "forget-bias": {"T": 10, "max_updates": 50, "epochs": 1, "mnist_seeds": 2},
+    "mnist-rows": {"epochs": 1},
+    "lyapunov": {"hidden": 4, "sequences": 2, "lags": (5, 10), "late_lags": (10, 20)},
+}
+PUBLISHED_WEIGHTS = [
+    (BlockNet(7, 7, 4, 1, biased="gates", output_bias=False), 264),  # 1997, experiment 1
+    (BlockNet(7, 7, 3, 2, biased="gates", output_bias=False), 276),
+    (BlockNet(54, 2, 2, 1, biased="none", output_bias=False), 364),  # 2c, p = 50
+    (BlockNet(104, 2, 2, 1, biased="none", output_bias=False), 664),  # 2c, p = 100
+    (BlockNet(1, 1, 3, 1, output_bias=False), 102),  # 3
+    (BlockNet(2, 1, 2, 2), 93),  # 4
+    (BlockNet(8, 4, 2, 2), 156),  # 6a
+    (BlockNet(8, 8, 3, 2), 308),  # 6b
+    (continual_reber.Variant(forget_gates=True).net, 424),  # Gers et al. (2000), sec. 4
+]
+
+
+@pytest.mark.parametrize(("net", "weights"), PUBLISHED_WEIGHTS)
+def test_networks_have_as_many_weights_as_published(net, weights):
+    assert net.n_weights == weights
+
+
+def network(forget_gates, gates_recur, S=3, T=7):
+    """Return a network, its parameters, and inputs and errors for S sequences."""
+    rng = np.random.default_rng(0)
+    net = BlockNet(5, 3, 2, 2, forget_gates=forget_gates, gates_recur=gates_recur)
+    params = net.init(rng, S, 0.5, {"i": [-1.0, -2.0]})
+    return net, params, rng.normal(size=(T, S, 5)), rng.random((T, S, 3))
+
+
+def general(net, params):
+    """Return the same network as a cell of the package, with its parameters."""
+    cell = LSTMVariant.preset(
+        "HS97",
+        net.inputs,
+        net.blocks * net.cells,
+        block_size=net.cells,
+        forget_gate=net.forget_gates,
+        gate_recurrence="all" if net.gates_recur else None,
+    )
+    D, N = net.inputs, net.blocks * net.cells
+
+    def convert(W):
+        gates = [W[..., k, :: net.cells] for k in range(W.shape[-2] - 1)]
+        rows = np.concatenate([*gates, W[..., -1, :]], axis=-1)
+        split = {"W_x": rows[:, :D], "W_h": rows[:, D : D + N], "b": rows[:, -1]}
+        return split | ({"W_r": rows[:, D + N : -1]} if net.gates_recur else {})
+
+    return cell, convert(params["W"]), convert
+
+
+def general_gradients(net, params, xs, targets):
+    """Return the gradient of half the squared error of all steps, from the package's own cell."""
+    cell, variant, convert = general(net, params)
+    outputs, _, tape = unroll(cell, variant, xs[:, :, None])
+    seen, out = net.outputs_at(params, outputs[:, :, 0], xs)
+    dout = (out - targets) * out * (1 - out)
+    dy = np.einsum("tso,sno->tsn", dout, params["W_y"][:, : net.blocks * net.cells])
+    _, _, grads = unroll_backward(cell, variant, tape, dy[:, :, None])
+    return outputs[:, :, 0], seen, dout, grads, convert
+
+
+def test_gradients_without_a_loop_are_those_of_the_general_cell():
+    net, params, xs, targets = network(forget_gates=False, gates_recur=True)
+    outputs, seen, dout, expected, convert = general_gradients(net, params, xs, targets)
+    v, steps = net.forward(params, xs)
+    np.testing.assert_allclose(steps.y, outputs, rtol=1e-12)
+    grads = net.gradients(params, v, steps, seen, dout)
+    for name, grad in convert(grads["W"]).items():
+        np.testing.assert_allclose(grad, expected[name], rtol=1e-10, atol=1e-14)
+    np.testing.assert_allclose(grads["W_y"][:, :4], np.einsum("tsn,tso->sno", outputs, dout))
+
+
+@pytest.mark.parametrize(("forget_gates", "gates_recur"), [(True, False), (False, True)])
+def test_gradients_carried_forward_are_those_of_the_general_cell(forget_gates, gates_recur):
+    net, params, xs, targets = network(forget_gates, gates_recur)
+    *_, expected, convert = general_gradients(net, params, xs, targets)
+    rate = np.full(3, 1e-7)  # so small that all steps see the same weights
+    before = {name: w.copy() for name, w in params.items()}
+    state = net.fresh(params)
+    for x, target in zip(xs, targets, strict=True):
+        net.learn_step(params, state, x, target, rate)
+    moved = convert((before["W"] - params["W"]) / 1e-7)
+    for name, grad in expected.items():
+        np.testing.assert_allclose(moved[name], grad, rtol=1e-4, atol=1e-6)
+
+
+def test_the_copies_of_a_gate_stay_equal_and_absent_weights_stay_zero():
+    net = BlockNet(7, 7, 4, 2, forget_gates=True, gates_recur=False, biased="gates")
+    rng = np.random.default_rng(0)
+    params = net.init(rng, 2, 0.2, {})
+    state = net.fresh(params)
+    for _ in range(20):
+        net.learn_step(params, state, rng.random((2, 7)), rng.random((2, 7)), np.full(2, 0.5))
+    gates = params["W"][..., :-1, :]
+    assert np.array_equal(gates[..., ::2], gates[..., 1::2])
+    assert not params["W"][:, -1, -1].any()
+    assert not params["W_y"][:, 8:15].any()
+
+
+def first_value(rng, size):
+    """Draw a task that one unit can do: the target is the first input."""
+    xs = rng.integers(0, 2, (2, *size, 1)).astype(float)
+    return Batch(xs, xs[0], np.full(size, 2))
+
+
+def test_online_learning_stops_with_each_network_that_has_learnt():
+    problem = online_1997.Problem(
+        BlockNet(1, 1, 1, 1), first_value, 0.5, 0.1, tolerance=0.4, window=200, confirm=300
+    )
+    params, sequences, curve = online_1997.learn(problem, 3, cap=20_000, seed=0)
+    assert np.isfinite(sequences).all()
+    assert len(curve) == sequences.max() / online_1997.CHUNK
+    for k, n in enumerate(sequences):
+        assert np.isnan(curve[int(n) // online_1997.CHUNK :, k]).all()
+    errors = [
+        online_1997.test_errors(problem, params, k, 500, np.random.default_rng(1)) for k in range(3)
+    ]
+    assert np.max(errors) < 0.4
+
+
+def test_online_learning_gives_up_at_the_cap():
+    problem = online_1997.Problem(BlockNet(1, 1, 1, 1), first_value, 1e-6, 0.1, tolerance=0.4)
+    _, sequences, curve = online_1997.learn(problem, 2, cap=300, seed=0)
+    assert np.isnan(sequences).all()
+    assert curve.shape == (3, 2)
+
+
+EASY = success.Task(
+    draw=lambda rng, T, size: temporal_order(rng, T, size)._replace(
+        targets=np.zeros(size, np.int64)
+    ),
+    inputs=6,
+    outputs=2,
+    wrong=success.wrong_class,
+)
+
+
+def test_an_easy_task_counts_as_solved_and_a_hopeless_one_does_not():
+    settings = success.Settings(lengths=(10,), seeds=3, max_updates=60, check_every=20)
+    assert np.isin(success.updates_to_solve(EASY, settings, "GRU", 10), [20, 40]).all()
+    hopeless = replace(EASY, wrong=lambda y, batch: np.ones(y.shape[:-1], bool))
+    assert np.isnan(success.updates_to_solve(hopeless, settings, "GRU", 10)).all()
+
+
+def test_networks_that_explode_fail_without_a_warning():
+    settings = success.Settings((10,), seeds=2, max_updates=40, check_every=20, learning_rate=1e30)
+    assert np.isnan(success.updates_to_solve(EASY, settings, "IRNN", 10)).all()
+
+
+def test_every_study_is_tried_here():
+    assert TINY.keys() == EXPERIMENTS.keys()
+
+
+@pytest.fixture(scope="module")
+def few_digits(tmp_path_factory):
+    """Return a folder in the format of MNIST with 128 random pictures to train on, 10 to test."""
+    folder = tmp_path_factory.mktemp("mnist")
+    rng = np.random.default_rng(0)
+    for part, n in ("train", 5128), ("t10k", 10):  # the first 5,000 are set aside
+        images = rng.integers(0, 256, (n, 28, 28), np.uint8).tobytes()
+        labels = rng.integers(0, 10, n, np.uint8).tobytes()
+        header = struct.pack(">IIII", 0x803, n, 28, 28)
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(header + images)
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, n) + labels)
+    return str(folder)
+
+
+@pytest.fixture(scope="module", params=EXPERIMENTS)
+def tiny(request, few_digits, tmp_path_factory):
+    """Return a study with the smallest settings that make sense, its result and its folder."""
+    experiment = EXPERIMENTS[request.param]
+    data = few_digits if hasattr(experiment.fast, "data") else None
+    experiment = replace(experiment, fast=replace(experiment.fast, **TINY[request.param]))
+    folder = tmp_path_factory.mktemp("out")
+    return experiment, perform(experiment, seeds=1, out=folder, data=data), folder
+
+
+def test_every_study_runs_and_says_what_was_published_and_what_is_different(tiny):
+    experiment, result, _ = tiny
+    table = result.table()
+    assert experiment.title in table
+    assert f"Published: {experiment.published}" in table
+    assert all(f"Deviation: {deviation}" in table for deviation in experiment.deviations)
+    assert "seeds 1" in table
+    assert all(row.keys() == result.rows[0].keys() for row in result.rows)
+
+
+def test_every_study_leaves_its_table_its_facts_its_curves_and_its_figure(tiny):
+    experiment, result, folder = tiny
+    names = {path.name for path in folder.iterdir()}
+    assert names == {f"{experiment.name}.{ending}" for ending in ("csv", "json", "npz", "png")}
+    again = Result.load(folder, experiment.name)
+    assert again.table() == result.table()
+    assert again.curves.keys() == result.curves.keys()
+    assert all(np.array_equal(again.curves[k], a, True) for k, a in result.curves.items())
+
+
+def test_a_result_is_never_overwritten(tiny):
+    experiment, _, folder = tiny
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(FileExistsError, match="exists already"):
+        perform(experiment, seeds=2, out=folder)
+    assert before == {path: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_seeds_below_one_and_data_that_nobody_reads_are_refused():
+    with pytest.raises(ValueError, match="seeds must be a positive integer, got 0"):
+        EXPERIMENTS["adding"].run(seeds=0)
+    with pytest.raises(ValueError, match=r"data must be None for adding, .* got 'mnist'"):
+        EXPERIMENTS["adding"].run(data="mnist")
+
+
+SWEEP = success.Settings(
+    (10,), ("tanh RNN, glorot", "GRU"), seeds=2, max_updates=20, check_every=10
+)
+COMMAND = replace(EXPERIMENTS["temporal-order"], fast=SWEEP)
+
+
+def same_as_here(executor):
+    here, there = COMMAND.run(), COMMAND.run(executor=executor)
+    assert here.rows == there.rows
+    assert all(np.array_equal(here.curves[k], a, True) for k, a in there.curves.items())
+
+
+def test_a_process_pool_finds_the_same():
+    context = multiprocessing.get_context("spawn")  # a fork would copy the threads of BLAS
+    with ProcessPoolExecutor(2, mp_context=context) as executor:
+        same_as_here(executor)
+
+
+def test_a_dask_cluster_finds_the_same():
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(n_workers=2, processes=False, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        same_as_here(client.get_executor())
+
+
+@pytest.mark.slow
+def test_temporal_order_of_1997_is_learnt_as_fast_as_published():
+    (row,) = EXPERIMENTS["temporal-order-1997"].run(full=True).rows
+    assert int(row["solved"].partition("/")[0]) >= 18
+    assert 15_000 <= row["mean"] <= 45_000

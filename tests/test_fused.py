@@ -1,0 +1,480 @@
+"""The fused kernels give the answers of `unroll`, and leave everything they are given alone."""
+
+import gc
+import threading
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from properties import assert_identical, random_like, random_params, read_only, strided, transform
+
+from npylstm.cells.gru import GRUCell
+from npylstm.cells.lstm import LSTMCell, LSTMState
+from npylstm.cells.lstm_variant import LSTMVariant
+from npylstm.cells.rnn import RNNCell
+from npylstm.models import SequenceModel
+from npylstm.sequence import workspace
+from npylstm.sequence.fused_numpy import FLUSH_EVERY, FusedTape, fused, fused_backward
+from npylstm.sequence.layers import Bidirectional, Dropout, Recurrent, Residual, Stack
+from npylstm.sequence.unroll import Tape, unroll, unroll_backward
+
+T, B, D, H = 40, 5, 3, 4
+CELLS = {
+    "lstm": LSTMCell(D, H),
+    "peepholes": LSTMVariant(D, H, peepholes=True),
+    "no-options": LSTMVariant(D, H),
+    **{phi: RNNCell(D, H, phi) for phi in ("tanh", "relu", "identity", "logistic")},
+}
+every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
+LENGTHS = {"full": None, "lengths": [40, 0, 17, 1, 40], "all-short": [3, 2, 1, 0, 3]}
+with_lengths = pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
+both_dtypes = pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-5)], ids=["float64", "float32"]
+)
+
+
+def sequence(cell, rng, T=T, B=B, dtype=np.float64):
+    """Random params, xs, state0, doutputs and dstate."""
+    params = {name: 0.7 * w for name, w in random_params(cell, rng).items()}
+    xs = rng.standard_normal((T, B, cell.input_size))
+    state0 = random_like(rng, cell.zero_state(xs[0]))
+    doutputs = rng.standard_normal((T, B, cell.output_size))
+    every = params, xs, state0, doutputs, random_like(rng, state0)
+    return transform(lambda array: array.astype(dtype), every)
+
+
+def run_fused(cell, params, xs, state0, doutputs, dstate, lengths=None):
+    outputs, state, tape = fused(cell, params, xs, state0, lengths)
+    dxs, dstate0, grads = fused_backward(cell, params, tape, doutputs, dstate)
+    return outputs, state, dxs, dstate0, grads
+
+
+def run_unroll(cell, params, xs, state0, doutputs, dstate, lengths=None):
+    outputs, state, tape = unroll(cell, params, xs, state0, lengths)
+    dxs, dstate0, grads = unroll_backward(cell, params, tape, doutputs, dstate)
+    return outputs, state, dxs, dstate0, grads
+
+
+def assert_agree(got, expected, tolerance):
+    """Assert the same shapes and dtypes, and values within `tolerance` of the block's largest."""
+
+    def compare(a, b):
+        assert type(a) is type(b)
+        if isinstance(b, tuple):
+            for pair in zip(a, b, strict=True):
+                compare(*pair)
+        elif isinstance(b, dict):
+            assert a.keys() == b.keys()
+            for name in b:
+                compare(a[name], b[name])
+        else:
+            assert (a.shape, a.dtype) == (b.shape, b.dtype)
+            np.testing.assert_allclose(a, b, rtol=0, atol=tolerance * max(abs(b).max(), 1e-6))
+
+    compare(got, expected)
+
+
+# ------------------------------------------------------------------ values and gradients
+
+
+@every_cell
+@with_lengths
+@both_dtypes
+def test_values_and_every_gradient_equal_those_of_unroll(cell, lengths, dtype, tolerance):
+    arrays = sequence(cell, np.random.default_rng(0), dtype=dtype)
+    assert_agree(run_fused(cell, *arrays, lengths), run_unroll(cell, *arrays, lengths), tolerance)
+
+
+@every_cell
+@with_lengths
+def test_what_is_left_out_counts_as_zeros(cell, lengths):
+    params, xs, state0, doutputs, dstate = sequence(cell, np.random.default_rng(1))
+    for given_ in ((None, doutputs, None), (state0, None, dstate), (None, None, None)):
+        got = run_fused(cell, params, xs, *given_, lengths)
+        assert_agree(got, run_unroll(cell, params, xs, *given_, lengths), 1e-12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    cell=st.sampled_from(["lstm", "peepholes", "tanh", "relu"]),
+    sizes=st.tuples(*[st.integers(1, n) for n in (20, 5, 4, 6)]),
+    data=st.data(),
+)
+def test_any_sizes_and_lengths_agree_with_unroll(cell, sizes, data):
+    T, B, D, H = sizes
+    lengths = data.draw(st.none() | st.lists(st.integers(0, T), min_size=B, max_size=B))
+    kind, options = {
+        "lstm": (LSTMCell, {}),
+        "peepholes": (LSTMVariant, {"peepholes": True}),
+        "tanh": (RNNCell, {}),
+        "relu": (RNNCell, {"activation": "relu"}),
+    }[cell]
+    arrays = sequence(kind(D, H, **options), np.random.default_rng(sum(sizes)), T, B)
+    arguments = kind(D, H, **options), *arrays, lengths
+    assert_agree(run_fused(*arguments), run_unroll(*arguments), 1e-12)
+
+
+@every_cell
+def test_gradients_that_come_late_and_early_are_all_carried(cell):
+    """Steps without a gradient of their own are skipped; those that have one must not be."""
+    params, xs, state0, doutputs, _ = sequence(cell, np.random.default_rng(2))
+    doutputs[[0, 3, 4, 20]] *= 0
+    doutputs[21:] = 0
+    arrays = params, xs, state0, doutputs, None
+    assert_agree(run_fused(cell, *arrays), run_unroll(cell, *arrays), 1e-12)
+
+
+def test_padding_may_hold_anything():
+    cell = CELLS["peepholes"]
+    params, xs, state0, doutputs, dstate = sequence(cell, np.random.default_rng(3))
+    lengths = [40, 0, 17, 1, 40]
+    expected = run_fused(cell, params, xs, state0, doutputs, dstate, lengths)
+    past = np.arange(T)[:, None] >= np.array(lengths)
+    xs[past] = doutputs[past] = np.nan
+    assert_identical(run_fused(cell, params, xs, state0, doutputs, dstate, lengths), expected)
+
+
+@every_cell
+def test_an_empty_batch_passes(cell):
+    arrays = sequence(cell, np.random.default_rng(0), B=0)
+    outputs, _, dxs, _, grads = run_fused(cell, *arrays)
+    assert outputs.shape == (T, 0, H)
+    assert dxs.shape == (T, 0, D)
+    assert all(not grad.any() for grad in grads.values())
+
+
+# ------------------------------------------------------------------ vanished gradients
+
+
+@pytest.mark.parametrize("cell", [LSTMCell(1, 8), RNNCell(1, 8)], ids=["lstm", "rnn"])
+def test_a_vanished_gradient_becomes_zero_and_leaves_the_sums_as_they_are(cell):
+    """float32 against float64, which does not run into denormal numbers here."""
+    rng = np.random.default_rng(0)
+    params = {name: 0.3 * w for name, w in cell.init(rng).items()}
+    xs = rng.standard_normal((600, 4, 1))
+    dh = rng.standard_normal((4, 8))
+    doutputs = np.zeros((600, 4, 8))
+    doutputs[-1] = dh
+    exact = run_unroll(cell, params, xs, None, doutputs, None)
+    single = transform(lambda array: array.astype(np.float32), (params, xs, doutputs))
+    got = run_fused(cell, single[0], single[1], None, single[2], None)
+
+    dxs, dstate0, grads = got[2:]
+    assert not any(d.any() for d in dstate0)
+    denormal = (dxs != 0) & (abs(dxs) < np.finfo(np.float32).tiny)
+    assert denormal.any(axis=(1, 2)).sum() <= FLUSH_EVERY
+    for name, grad in grads.items():
+        expected = exact[4][name]
+        np.testing.assert_allclose(grad, expected, rtol=0, atol=2e-6 * abs(expected).max())
+
+
+def test_gradients_as_small_as_float32_can_carry_are_kept():
+    cell = LSTMCell(D, H)
+    params, xs, state0, doutputs, dstate = sequence(cell, np.random.default_rng(0), T=15)
+    small = 1e-25
+    arrays = params, xs, state0, small * doutputs, transform(lambda d: small * d, dstate)
+    single = transform(lambda array: array.astype(np.float32), arrays)
+    expected = run_unroll(cell, *arrays)[4]
+    for name, grad in run_fused(cell, *single)[4].items():
+        np.testing.assert_allclose(grad / small, expected[name] / small, rtol=1e-4, atol=1e-4)
+
+
+# ------------------------------------------------------------------ nothing hidden, nothing spoilt
+
+
+@every_cell
+@with_lengths
+def test_arguments_are_left_alone_and_need_no_special_memory(cell, lengths):
+    arrays = sequence(cell, np.random.default_rng(4))
+    expected = run_fused(cell, *arrays, lengths)
+    assert_identical(run_fused(cell, *read_only(arrays), lengths), expected)
+    assert_agree(run_fused(cell, *strided(arrays), lengths), expected, 1e-12)
+
+
+@every_cell
+def test_a_second_backward_pass_gives_the_same_answer(cell):
+    params, xs, state0, doutputs, dstate = sequence(cell, np.random.default_rng(5))
+    _, _, tape = fused(cell, params, xs, state0)
+    first = fused_backward(cell, params, tape, doutputs, dstate)
+    assert_identical(fused_backward(cell, params, tape, doutputs, dstate), first)
+
+
+@every_cell
+def test_tapes_that_live_at_once_do_not_share_memory(cell):
+    runs = [sequence(cell, np.random.default_rng(seed)) for seed in range(3)]
+    expected = [run_fused(cell, *arrays) for arrays in runs]
+    tapes = [fused(cell, *arrays[:3])[2] for arrays in runs]
+    for (params, *_, doutputs, dstate), tape, (*_, dxs, dstate0, grads) in zip(
+        runs, tapes, expected, strict=True
+    ):
+        got = fused_backward(cell, params, tape, doutputs, dstate)
+        assert_identical(got, (dxs, dstate0, grads))
+
+
+@every_cell
+def test_outputs_outlive_their_tape(cell):
+    params, xs, state0, _, _ = sequence(cell, np.random.default_rng(6))
+    outputs, _, tape = fused(cell, params, xs, state0)
+    kept = outputs.copy()
+    last = outputs[-1]
+    del outputs, tape
+    gc.collect()
+    for _ in range(3):
+        fused(cell, params, xs + 1, state0)
+    assert_identical(last, kept[-1])
+
+
+def test_outputs_that_look_into_the_tape_cannot_be_written_to():
+    cell = LSTMCell(D, H)
+    params, xs, *_ = sequence(cell, np.random.default_rng(7))
+    outputs, _, _ = fused(cell, params, xs)
+    with pytest.raises(ValueError, match="read-only"):
+        outputs[0] = 0
+    outputs, _, tape = fused(cell, params, xs, keep_tape=False)
+    outputs[0] = 0
+    assert tape is None
+
+
+def test_threads_of_the_user_do_not_disturb_each_other():
+    cell = LSTMCell(D, H)
+    runs = [sequence(cell, np.random.default_rng(seed)) for seed in range(4)]
+    expected = [run_fused(cell, *arrays) for arrays in runs]
+    failures = []
+
+    def work(arrays, right):
+        for _ in range(25):
+            try:
+                assert_identical(run_fused(cell, *arrays), right)
+            except AssertionError as error:
+                failures.append(error)
+
+    threads = [
+        threading.Thread(target=work, args=pair) for pair in zip(runs, expected, strict=True)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+# ------------------------------------------------------------------ inference
+
+
+@every_cell
+@with_lengths
+def test_inference_gives_the_same_outputs(cell, lengths):
+    params, xs, state0, *_ = sequence(cell, np.random.default_rng(8))
+    outputs, state, _ = fused(cell, params, xs, state0, lengths)
+    free_outputs, free_state, tape = fused(cell, params, xs, state0, lengths, keep_tape=False)
+    assert_identical((free_outputs, free_state), (outputs, state))
+    assert tape is None
+
+
+def peak_memory(run):
+    """The most bytes in use while `run` runs, beyond what was there before."""
+    workspace._idle.clear()
+    gc.collect()
+    tracemalloc.start()
+    result = run()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    del result
+    return peak
+
+
+@every_cell
+def test_inference_needs_no_memory_that_grows_with_time_but_its_outputs(cell):
+    big = type(cell)(D, 32, **({"peepholes": True} if cell is CELLS["peepholes"] else {}))
+    params = big.init(0)
+
+    def beyond_outputs(T):
+        xs = np.zeros((T, 16, D))
+        return peak_memory(lambda: fused(big, params, xs, keep_tape=False)) - T * 16 * 32 * 8
+
+    assert beyond_outputs(400) < beyond_outputs(50) + 30_000
+
+
+def test_a_training_step_needs_little_more_memory_than_its_tape_must_hold():
+    T, B, D, H = 100, 64, 10, 32
+    model = SequenceModel(LSTMCell(D, H), 10)
+    params = model.init(0, np.float32)
+    rng = np.random.default_rng(0)
+    xs, labels = rng.standard_normal((T, B, D)).astype(np.float32), rng.integers(0, 10, B)
+    # x, h, c, tanh(c) and four gates at every step.
+    must_hold = T * B * (D + 7 * H) * 4
+    assert peak_memory(lambda: model.loss_and_grads(params, xs, labels)) < 1.5 * must_hold
+
+
+# ------------------------------------------------------------------ the choice of path
+
+
+@pytest.mark.parametrize("path", ["fused", "auto"])
+def test_a_layer_takes_the_fused_path_where_it_can(path):
+    cell = LSTMCell(D, H)
+    params, xs, *_ = sequence(cell, np.random.default_rng(0))
+    assert isinstance(Recurrent(cell, path).forward(params, xs)[2], FusedTape)
+    assert isinstance(Recurrent(cell, "unroll").forward(params, xs)[2], Tape)
+
+
+class OwnCell(LSTMCell):
+    """A cell whose step may be anything."""
+
+
+UNFUSED = {
+    "gru": (GRUCell(D, H), {}),
+    "subclass": (OwnCell(D, H), {}),
+    "projection": (LSTMVariant(D, H, peepholes=True, projection_size=2), {}),
+    "coupled": (LSTMVariant(D, H, coupled=True), {}),
+    "complex": (LSTMCell(D, H), {"dtype": complex}),
+    "mixed": (LSTMCell(D, H), {"xs_dtype": np.float32}),
+    "half": (LSTMCell(D, H), {"dtype": np.float16}),
+    "networks": (LSTMCell(D, H), {"networks": 2}),
+}
+
+
+@pytest.mark.parametrize(("cell", "options"), UNFUSED.values(), ids=UNFUSED)
+def test_everything_else_is_unrolled_and_says_why(cell, options):
+    params, xs, *_ = sequence(cell, np.random.default_rng(0), dtype=options.get("dtype", float))
+    xs = xs.astype(options.get("xs_dtype", xs.dtype))
+    if "networks" in options:
+        params = {name: np.stack([w, w]) for name, w in params.items()}
+        xs = np.stack([xs, xs], axis=1)
+    outputs, state, tape = Recurrent(cell).forward(params, xs)
+    assert_identical((outputs, state), unroll(cell, params, xs)[:2])
+    Recurrent(cell).backward(params, tape, outputs)
+    with pytest.raises(ValueError, match=r"path='fused' cannot be taken: .*fused kernel"):
+        Recurrent(cell, "fused").forward(params, xs)
+
+
+def test_an_unknown_path_and_a_missing_tape_are_reported():
+    with pytest.raises(ValueError, match="path must be one of 'auto', 'fused', 'unroll', got 'x'"):
+        Recurrent(LSTMCell(D, H), "x")
+    cell = LSTMCell(D, H)
+    params, xs, _, doutputs, _ = sequence(cell, np.random.default_rng(0))
+    layer = Recurrent(cell)
+    _, _, tape = layer.forward(params, xs, keep_tape=False)
+    with pytest.raises(ValueError, match="keep_tape=True"):
+        layer.backward(params, tape, doutputs)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"params": {}},
+        {"xs": np.zeros((T, B, D + 1))},
+        {"xs": np.zeros((0, B, D))},
+        {"xs": np.zeros((T, B, D), int)},
+        {"state0": LSTMState(np.zeros((B, H)), np.zeros((B + 1, H)))},
+        {"lengths": [1, 2, 3]},
+        {"lengths": [T + 1] * B},
+    ],
+)
+def test_bad_input_gets_the_error_of_unroll(change):
+    cell = LSTMCell(D, H)
+    arguments = {"params": cell.init(0), "xs": np.zeros((T, B, D)), **change}
+    with pytest.raises((ValueError, TypeError)) as expected:
+        unroll(cell, **arguments)
+    with pytest.raises(type(expected.value)) as got:
+        fused(cell, **arguments)
+    assert str(got.value) == str(expected.value)
+
+
+def layers(path, threads=1):
+    def layer(D, H):
+        return Recurrent(LSTMCell(D, H), path, threads)
+
+    return Stack(
+        [
+            Bidirectional(layer(D, H), Recurrent(RNNCell(D, H), path, threads)),
+            Dropout(layer(2 * H, 2 * H), 0.8, 0.7, variational="sequence"),
+            Residual(layer(2 * H, 2 * H)),
+        ]
+    )
+
+
+@with_lengths
+@pytest.mark.parametrize("need_dxs", [True, False])
+def test_layers_of_layers_agree_whatever_their_path(lengths, need_dxs):
+    rng = np.random.default_rng(9)
+    params, xs = random_params(layers("unroll"), rng), rng.standard_normal((T, B, D))
+    doutputs = rng.standard_normal((T, B, 2 * H))
+    got = []
+    for path in ("fused", "unroll"):
+        layer = layers(path)
+        outputs, state, tape = layer.forward(params, xs, None, lengths, rng=0)
+        dxs, *rest = layer.backward(params, tape, doutputs, need_dxs=need_dxs)
+        got.append((outputs, state, dxs if need_dxs else np.zeros(1), *rest))
+        assert need_dxs or path == "unroll" or dxs is None
+    assert_agree(*got, 1e-12)
+
+
+# ------------------------------------------------------------------ threads
+
+
+@every_cell
+@with_lengths
+@pytest.mark.parametrize("threads", [2, 3, 50])
+def test_shards_on_threads_agree_with_the_whole_batch(cell, lengths, threads):
+    pytest.importorskip("threadpoolctl")
+    params, xs, state0, doutputs, dstate = sequence(cell, np.random.default_rng(10))
+    got = []
+    for layer in (Recurrent(cell, threads=threads), Recurrent(cell)):
+        outputs, state, tape = layer.forward(params, xs, state0, lengths)
+        got.append((outputs, state, layer.backward(params, tape, doutputs, dstate)))
+    assert_agree(*got, 1e-12)
+
+
+def test_shards_give_the_same_bits_every_time():
+    pytest.importorskip("threadpoolctl")
+    cell = LSTMCell(20, 40)
+    params, xs, state0, doutputs, dstate = sequence(cell, np.random.default_rng(11), B=37)
+    layer = Recurrent(cell, threads=3)
+
+    def run():
+        outputs, state, tape = layer.forward(params, xs, state0)
+        return outputs, state, layer.backward(params, tape, doutputs, dstate)
+
+    first = run()
+    for _ in range(10):
+        assert_identical(run(), first)
+
+
+def test_shards_leave_the_threads_of_blas_as_they_were():
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+
+    def blas_threads():
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
+
+    before = blas_threads()
+    cell = LSTMCell(D, H)
+    params, xs, *_ = sequence(cell, np.random.default_rng(0))
+    layer = Recurrent(cell, threads=2)
+    users = [threading.Thread(target=layer.forward, args=(params, xs)) for _ in range(4)]
+    for user in users:
+        user.start()
+    for user in users:
+        user.join()
+    assert blas_threads() == before
+
+
+def test_shards_report_floating_point_errors_as_their_caller_asked():
+    pytest.importorskip("threadpoolctl")
+    cell = RNNCell(D, H, "relu")
+    params, xs, *_ = sequence(cell, np.random.default_rng(0), dtype=np.float32)
+    params = {name: 1e10 * w for name, w in params.items()}
+    layer = Recurrent(cell, threads=2)
+    with np.errstate(over="raise", invalid="raise"), pytest.raises(FloatingPointError):
+        layer.forward(params, xs)
+    with np.errstate(all="ignore"):
+        layer.forward(params, xs)
+
+
+def test_threads_need_a_number_and_their_package(monkeypatch):
+    with pytest.raises(ValueError, match="threads must be a positive integer, got 0"):
+        Recurrent(LSTMCell(D, H), threads=0)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="pip install threadpoolctl"):
+        Recurrent(LSTMCell(D, H), threads=2)

@@ -1,0 +1,151 @@
+import ast
+import importlib.resources
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import npylstm
+
+ROOT = Path(npylstm.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+
+FLOORS = (
+    {"checks"},
+    {"backend"},
+    {"activations", "initializers", "optimizers", "checkpoint"},
+    {"cells", "data", "losses"},
+    {"sequence"},
+    {"convert", "models"},
+    {"analysis", "generate", "tf1"},
+    {"bench", "exercises", "plots", "training"},
+    {"gradient_plots", "settings"},
+    {"experiments", "runs"},
+    {"cli"},
+    {"__main__"},
+)
+"""The rooms of the package from the ground up: each imports only from floors below its own."""
+
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+
+LIBRARIES = {
+    "cupy": {"backend"},
+    "matplotlib": {"plots", "gradient_plots", "runs", "experiments"},
+    "tqdm": {"cli", "data"},
+    # what the package is compared with, where it is installed
+    "torch": {"bench"},
+    "tensorflow": {"bench"},
+    "threadpoolctl": {"bench", "sequence"},
+}
+"""The rooms that may import a library other than NumPy."""
+
+
+def room(path):
+    """The module or subpackage right below `npylstm` that a file belongs to."""
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(path):
+    """Every (line, module) that a file imports, wherever in the file it does so."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            if isinstance(node.args[0], ast.Constant):
+                yield node.lineno, node.args[0].value
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno} imports relatively"
+            if node.module == "npylstm":  # the names are rooms, or constants of the package
+                for alias in node.names:
+                    yield node.lineno, f"npylstm.{alias.name}"
+            else:
+                yield node.lineno, node.module
+
+
+def python(code):
+    """Run code in a fresh interpreter and return what it prints."""
+    command = [sys.executable, "-W", "error", "-c", code]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+# ------------------------------------------------------------------ architecture
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_rooms_import_only_from_the_floors_below(path):
+    own = room(path)
+    if own == "__init__":
+        assert not [module for _, module in imports(path) if module.startswith("npylstm")]
+        return
+    assert own in FLOOR, f"{own} has no floor yet: give it one in FLOORS"
+    for line, module in imports(path):
+        target = [*module.split("."), ""][1]
+        if module.startswith("npylstm.") and target != own and target in FLOOR:
+            assert FLOOR[target] < FLOOR[own], f"{path.name}:{line}: {own} imports {target}"
+
+
+def test_libraries_other_than_numpy_are_imported_only_where_they_are_meant_to_be():
+    for path in FILES:
+        for line, module in imports(path):
+            library = module.partition(".")[0]
+            if library not in sys.stdlib_module_names | {"numpy", "npylstm"}:
+                where = f"{path.relative_to(ROOT)}:{line}"
+                assert room(path) in LIBRARIES.get(library, ()), f"{where} imports {library}"
+
+
+def test_no_file_draws_from_the_global_random_state():
+    """Of `numpy.random` only what makes, or is, a source of randomness of its own may be used."""
+    allowed = {"default_rng", "Generator", "SeedSequence", "PCG64", "RandomState"}
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if (
+                isinstance(node, ast.Attribute)
+                and isinstance(node.value, ast.Attribute)
+                and node.value.attr == "random"
+                and isinstance(node.value.value, ast.Name)
+                and node.value.value.id == "np"
+            ):
+                assert node.attr in allowed, f"{path.name}:{node.lineno} uses np.random.{node.attr}"
+
+
+# ------------------------------------------------------------------ importing
+
+
+def test_importing_the_package_loads_neither_matplotlib_nor_cupy():
+    code = "import sys, npylstm; print(*{name.partition('.')[0] for name in sys.modules})"
+    assert not {"matplotlib", "cupy", "torch", "tqdm"} & set(python(code).split())
+
+
+def test_cells_to_models_load_neither_matplotlib_nor_cupy():
+    code = (
+        "import sys; sys.modules['matplotlib'] = sys.modules['cupy'] = None\n"
+        "import npylstm.models, npylstm.training, npylstm.analysis.gradient_check, npylstm.tf1"
+    )
+    python(code)
+
+
+def test_every_room_can_be_imported_first():
+    """A cycle of imports shows only when one begins at the wrong end."""
+    rooms = [name for name in FLOOR if name != "__main__"]
+    code = (
+        "import importlib, sys\n"
+        f"for room in {rooms}:\n"
+        "    for name in [name for name in sys.modules if name.startswith('npylstm')]:\n"
+        "        del sys.modules[name]\n"
+        "    importlib.import_module(f'npylstm.{room}')\n"
+    )
+    python(code)
+
+
+# ------------------------------------------------------------------ what is delivered
+
+
+def test_the_package_is_typed():
+    assert importlib.resources.files("npylstm").joinpath("py.typed").is_file()
+
+
+def test_the_version_is_the_one_in_the_metadata():
+    metadata = Path(__file__).parent.parent / "setup.cfg"
+    assert f"\nversion = {npylstm.__version__}\n" in metadata.read_text(encoding="utf-8")
