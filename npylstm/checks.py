@@ -13,13 +13,21 @@ def check_size(name: str, value: Any) -> None:
 
 
 def check_number(
-    name: str, value: Any, low: float = -math.inf, high: float = math.inf, open_low: bool = False
+    name: str,
+    value: Any,
+    low: float = -math.inf,
+    high: float = math.inf,
+    open_low: bool = False,
+    open_high: bool = False,
 ) -> None:
-    """Raise ValueError unless `value` is a finite number in [low, high], or in (low, high]."""
+    """Raise ValueError unless `value` is a finite number in [low, high], or in (low, high)."""
     finite = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not finite or not low <= value <= high or (open_low and value == low):
-        interval = f"{'(' if open_low or low == -math.inf else '['}{low:g}, {high:g}]"
-        raise ValueError(f"{name} must be a finite number in {interval}, got {value!r}")
+    outside = finite and not low <= value <= high
+    if not finite or outside or (open_low and value == low) or (open_high and value == high):
+        left = "(" if open_low or low == -math.inf else "["
+        right = ")" if open_high or high == math.inf else "]"
+        expected = f"in {left}{low:g}, {high:g}{right}"
+        raise ValueError(f"{name} must be a finite number {expected}, got {value!r}")
 
 
 def check_choice(name: str, value: Any, choices: Iterable[Any]) -> None:

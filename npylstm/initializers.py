@@ -91,6 +91,13 @@ def draw_kernel(
     return W_x, np.concatenate(W_h, axis=1)
 
 
+def cast(params: dict[str, Matrix], dtype: Any) -> dict[str, Any]:
+    """Return drawn parameters in `dtype`; raise ValueError unless it is a floating-point type."""
+    if np.dtype(dtype).kind != "f":
+        raise ValueError(f"dtype must be a floating-point type, got {dtype!r}")
+    return {name: array.astype(dtype) for name, array in params.items()}
+
+
 def parse(name: str, argument: str = "initializer") -> tuple[str, float | None]:
     """Split an initialiser's name into its kind and scale; raise ValueError if it is none."""
     kind, colon, scale = str(name).partition(":")

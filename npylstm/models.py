@@ -72,6 +72,7 @@ class SequenceModel:
         as_layer(self.layer)
         check_size("output_size", self.output_size)
         check_choice("loss", self.loss, LOSSES)
+        check_choice("every_step", self.every_step, (True, False))
         check_number("head_std", self.head_std, low=0)
 
     @property
@@ -141,6 +142,7 @@ class SequenceModel:
         read = self._read(outputs, lengths)
         y = self._head(params, read)
         if self.every_step:
+            targets = _without_padding(targets, y, lengths)
             losses, dy = LOSSES[self.loss](y, targets, _step_weights(y, lengths))
             loss = losses.sum(axis=0)
         else:
@@ -154,7 +156,8 @@ class SequenceModel:
             doutputs = array_module(outputs).zeros_like(outputs)
             doutputs[-1] = dread
         else:
-            doutputs = array_module(xs).where(_last_step(outputs, lengths), dread, 0 * dread)
+            xp = array_module(outputs)
+            doutputs = xp.where(_last_step(outputs, lengths), dread, xp.zeros_like(dread))
         _, _, grads = self.recurrent.backward(_recurrent(params), tape, doutputs, need_dxs=False)
         return loss, grads | {"W_y": dW_y, "b_y": db_y}
 
@@ -194,6 +197,16 @@ def _last_step(outputs: Array, lengths: Lengths) -> Array:
     T = len(outputs)
     t = np.arange(T).reshape(-1, *(1,) * (outputs.ndim - 1))
     return array_module(outputs).asarray(t == np.asarray(lengths)[:, None] - 1)
+
+
+def _without_padding(targets: Array, y: Array, lengths: Lengths) -> Array:
+    """Return targets (T, B) or (T, B, K) with zeros past each sequence's end, whatever is there."""
+    if lengths is None:
+        return targets
+    alive = alive_mask(y, lengths)
+    alive = alive if targets.ndim == y.ndim else alive[..., 0]
+    xp = array_module(targets)
+    return xp.where(alive, targets, xp.zeros_like(targets))
 
 
 def _step_weights(y: Array, lengths: Lengths) -> Array:

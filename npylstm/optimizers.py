@@ -91,9 +91,10 @@ class Optimizer(ABC):
     def _check_settings(self, positive: tuple[str, ...], fractions: tuple[str, ...]) -> None:
         for name in positive + fractions:
             value = getattr(self, name)
-            check_number(name, value, low=0.0, open_low=name in positive)
-            if name in fractions and value >= 1:
-                raise ValueError(f"{name} must be below 1, got {value!r}")
+            if name in fractions:
+                check_number(name, value, low=0, high=1, open_high=True)
+            else:
+                check_number(name, value, low=0, open_low=True)
             # A NumPy float64 would turn float32 parameters into float64; a Python float does not.
             object.__setattr__(self, name, float(value))
 

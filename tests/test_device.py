@@ -10,9 +10,10 @@ from npylstm.cells.lstm import LSTMCell
 from npylstm.cells.lstm_variant import LSTMVariant
 from npylstm.cells.rnn import RNNCell
 from npylstm.losses import mean_squared_error, softmax_cross_entropy
-from npylstm.models import SequenceModel
+from npylstm.models import SequenceModel, load_model, save_model
 from npylstm.optimizers import SGD, Adam, RMSProp, clip_by_global_norm, clip_by_value
-from npylstm.sequence.layers import Bidirectional, Dropout, Residual, Stack
+from npylstm.sequence.layers import Bidirectional, Dropout, Recurrent, Residual, Stack
+from npylstm.training import Examples, Trainer
 
 D, H, K, T, B = 3, 4, 5, 6, 2
 
@@ -20,6 +21,8 @@ LAYERS = {
     "rnn": RNNCell(D, H),
     "rnn-relu": RNNCell(D, H, "relu"),
     "lstm": LSTMCell(D, H),
+    "lstm-unrolled": Recurrent(LSTMCell(D, H), path="unroll"),
+    "rnn-unrolled": Recurrent(RNNCell(D, H), path="unroll"),
     "gru": GRUCell(D, H),
     "gru-reset-after": GRUCell(D, H, reset_after=True),
     "fgr": LSTMVariant.preset("FGR", D, H),
@@ -61,9 +64,8 @@ def assert_same(device_arrays, arrays, tolerance=1e-12):
     assert device_arrays.keys() == arrays.keys()
     for name in arrays:
         assert type(device_arrays[name]) is not np.ndarray, f"{name} left the device"
-        got = to_numpy(device_arrays[name])
-        assert got.dtype == arrays[name].dtype
-        np.testing.assert_allclose(got, arrays[name], rtol=tolerance, atol=tolerance, err_msg=name)
+        assert device_arrays[name].dtype == arrays[name].dtype
+    assert_equal_arrays(device_arrays, arrays, tolerance)
 
 
 @pytest.mark.parametrize("lengths", [None, [6, 2]], ids=["full", "lengths"])
@@ -133,6 +135,31 @@ def test_clipping_stays_on_the_device(device, clip):
     clipped = clip(moved(device, grads), 1.0)
     assert standin.host_reads == reads, "a value was read back on the host"
     assert_same(clipped, clip(grads, 1.0))
+
+
+@pytest.mark.gpu
+def test_an_epoch_on_the_gpu_equals_one_on_the_cpu_and_moves_back(tmp_path):
+    real_gpu()
+    rng = np.random.default_rng(0)
+    examples = Examples(rng.standard_normal((T, 64, D)), rng.integers(0, K, 64))
+    trainer = Trainer(SequenceModel(LSTMCell(D, H), K), RMSProp(), batch_size=16, seed=1)
+    ends = {}
+    for name in ("cpu", "gpu"):
+        start = trainer.start(np.float64, name)
+        assert_equal_arrays(start.params, trainer.start(np.float64, "cpu").params, 0)
+        data = examples.to(name)
+        *_, ends[name] = trainer.states(start, data, data, epochs=1)
+    assert_equal_arrays(ends["gpu"].params, ends["cpu"].params, 1e-10)
+    save_model(tmp_path / "model", trainer.model, ends["gpu"].params)
+    _, loaded = load_model(tmp_path / "model")
+    assert_equal_arrays(ends["gpu"].params, loaded, 0)
+
+
+def assert_equal_arrays(arrays, expected, tolerance):
+    for name in expected:
+        np.testing.assert_allclose(
+            to_numpy(arrays[name]), expected[name], rtol=tolerance, atol=tolerance, err_msg=name
+        )
 
 
 @pytest.mark.parametrize(

@@ -140,8 +140,12 @@ class Cell(ABC):
         for name, shape in shapes.items():
             check_array(f"params[{name!r}]", params[name], shape)
         check_array("x", x, ("B", self.input_size))
+        self.check_state("state", state, x.shape[-2])
+
+    def check_state(self, name: str, state: Any, B: int) -> None:
+        """Raise TypeError or ValueError unless `state`, the argument `name`, has B rows and fits."""
         sizes = self.state_sizes
         if not isinstance(state, tuple) or len(state) != len(sizes):
-            raise ValueError(f"state must be a {type(sizes).__name__}, got {state!r}")
+            raise ValueError(f"{name} must be a {type(sizes).__name__}, got {state!r}")
         for field, size, array in zip(type(sizes).__annotations__, sizes, state, strict=True):
-            check_array(f"state.{field}", array, (x.shape[-2], size))
+            check_array(f"{name}.{field}", array, (B, size))

@@ -9,7 +9,7 @@ from npylstm.activations import ACTIVATIONS, check_activation, sigmoid
 from npylstm.backend import Array, array_module
 from npylstm.cells.base import Cache, Cell, Params, mT
 from npylstm.checks import check_choice, check_number, check_size
-from npylstm.initializers import Rng, check_initializers, draw_kernel
+from npylstm.initializers import Rng, cast, check_initializers, draw_kernel
 
 
 class GRUState(NamedTuple):
@@ -134,7 +134,7 @@ class GRUCell(Cell):
         params = {"W_x": W_x, "W_h": W_h, "b": b}
         if self.reset_after:
             params["b_h"] = np.zeros(self.hidden_size)
-        return {name: array.astype(dtype) for name, array in params.items()}
+        return cast(params, dtype)
 
     def forward(self, params: Params, x: Array, state: GRUState) -> tuple[GRUState, Cache]:
         """Run one step; see `Cell.forward`."""

@@ -9,7 +9,7 @@ from npylstm.activations import sigmoid, tanh
 from npylstm.backend import Array, array_module
 from npylstm.cells.base import Cache, Cell, Params, mT
 from npylstm.checks import check_number, check_size
-from npylstm.initializers import Rng, check_initializers, draw_kernel
+from npylstm.initializers import Rng, cast, check_initializers, draw_kernel
 
 
 class LSTMState(NamedTuple):
@@ -119,7 +119,7 @@ class LSTMCell(Cell):
             self.recurrent_initializer,
         )
         b = np.repeat([0.0, self.forget_bias, 0.0, 0.0], self.hidden_size)
-        return {"W_x": W_x.astype(dtype), "W_h": W_h.astype(dtype), "b": b.astype(dtype)}
+        return cast({"W_x": W_x, "W_h": W_h, "b": b}, dtype)
 
     def forward(self, params: Params, x: Array, state: LSTMState) -> tuple[LSTMState, Cache]:
         """Run one step; see `Cell.forward`."""

@@ -13,7 +13,7 @@ from npylstm.backend import Array, array_module
 from npylstm.cells.base import Cache, Cell, Params, State, mT
 from npylstm.cells.lstm import LSTMState
 from npylstm.checks import check_choice, check_number, check_size
-from npylstm.initializers import Rng, check_initializers, draw, draw_kernel
+from npylstm.initializers import Rng, cast, check_initializers, draw, draw_kernel
 
 PRESETS: dict[str, dict[str, Any]] = {
     "V": {"peepholes": True},
@@ -295,7 +295,7 @@ class LSTMVariant(Cell):
                 params[name] = np.diag(draw(self.kernel_initializer, rng, (H, H)))
             elif name not in params:
                 params[name] = draw(self.kernel_initializer, rng, (shape[0], shape[1]))
-        return {name: array.astype(dtype) for name, array in params.items()}
+        return cast(params, dtype)
 
     def forward(self, params: Params, x: Array, state: Any) -> tuple[Any, Cache]:
         """Run one step; see `Cell.forward`."""

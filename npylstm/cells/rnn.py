@@ -9,7 +9,7 @@ from npylstm.activations import ACTIVATIONS, check_activation
 from npylstm.backend import Array
 from npylstm.cells.base import Cache, Cell, Params, mT
 from npylstm.checks import check_size
-from npylstm.initializers import Rng, check_initializers, draw_kernel
+from npylstm.initializers import Rng, cast, check_initializers, draw_kernel
 
 
 class RNNState(NamedTuple):
@@ -103,7 +103,7 @@ class RNNCell(Cell):
             self.recurrent_initializer,
         )
         b = np.zeros(self.hidden_size)
-        return {"W_x": W_x.astype(dtype), "W_h": W_h.astype(dtype), "b": b.astype(dtype)}
+        return cast({"W_x": W_x, "W_h": W_h, "b": b}, dtype)
 
     def forward(self, params: Params, x: Array, state: RNNState) -> tuple[RNNState, Cache]:
         """Run one step; see `Cell.forward`."""

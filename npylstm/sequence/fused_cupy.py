@@ -11,15 +11,13 @@ ended, whose state is carried on.
 """
 
 from functools import cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from npylstm.backend import Array, array_module
 from npylstm.cells.base import Cell, Params, mT
 from npylstm.cells.lstm import LSTMCell, LSTMState
 from npylstm.cells.rnn import RNNCell, RNNState
-from npylstm.sequence.unroll import Lengths, alive_mask, check_sequence
-
-FusedCell: TypeAlias = LSTMCell | RNNCell
+from npylstm.sequence.unroll import Lengths, alive_mask, check_gradients, check_sequence
 
 LSTM_FORWARD = (
     "T alive, T x_i, T x_f, T x_o, T x_g, T r_i, T r_f, T r_o, T r_g, T h_prev, T c_prev",
@@ -70,7 +68,7 @@ RNN_ACTIVATIONS = {
 }
 
 
-class Tape(NamedTuple):
+class GPUTape(NamedTuple):
     """What the forward pass keeps, for all T steps.
 
     xs are the inputs, zero past each sequence's end; hs and cs (T + 1, B, H) the states, the
@@ -86,14 +84,20 @@ class Tape(NamedTuple):
     tanh_c: Array = None
 
 
-def has_kernel(cell: Cell) -> bool:
-    """Whether there is a fused kernel for `cell`: the plain LSTM, the tanh and the relu RNN."""
-    return type(cell) is LSTMCell or (type(cell) is RNNCell and cell.activation in RNN_ACTIVATIONS)
+def applies(cell: Cell, xs: Array) -> bool:
+    """Whether the kernels here can run `cell` on xs: on a GPU, a plain LSTM, tanh or relu RNN."""
+    known = type(cell) is LSTMCell or (type(cell) is RNNCell and cell.activation in RNN_ACTIVATIONS)
+    return known and hasattr(array_module(xs), "ElementwiseKernel")
 
 
 def forward(
-    cell: FusedCell, params: Params, xs: Array, state0: Any = None, lengths: Lengths = None
-) -> tuple[Array, Any, Tape]:
+    cell: Any,
+    params: Params,
+    xs: Array,
+    state0: Any = None,
+    lengths: Lengths = None,
+    keep_tape: bool = True,
+) -> tuple[Array, Any, GPUTape | None]:
     """Run a cell over a sequence; arguments and results as in `unroll`."""
     check_sequence(xs, cell.input_size)
     xp = array_module(xs)
@@ -107,23 +111,30 @@ def forward(
     z = xs @ params["W_x"] + params["b"][..., None, :]
     hs = _states(state0.h, len(xs))
     if isinstance(cell, LSTMCell):
-        tape = Tape(xs, alive, hs, _states(state0.c, len(xs)), z, xp.empty_like(hs[1:]))
+        tape = GPUTape(xs, alive, hs, _states(state0.c, len(xs)), z, xp.empty_like(hs[1:]))
         _lstm_forward(params["W_h"], tape)
         state: Any = LSTMState(hs[-1], tape.cs[-1])
     else:
-        tape = Tape(xs, alive, hs)
+        tape = GPUTape(xs, alive, hs)
         _rnn_forward(cell, params["W_h"], z, tape)
         state = RNNState(hs[-1])
-    return hs[1:] if lengths is None else alive * hs[1:], state, tape
+    outputs = hs[1:] if lengths is None else alive * hs[1:]
+    return outputs, state, tape if keep_tape else None
 
 
 def backward(
-    cell: FusedCell, params: Params, tape: Tape, doutputs: Array | None = None, dstate: Any = None
+    cell: Any,
+    params: Params,
+    tape: GPUTape,
+    doutputs: Array | None = None,
+    dstate: Any = None,
+    need_dxs: bool = True,
 ) -> tuple[Array, Any, Params]:
     """Back-propagate through time; arguments and results as in `unroll_backward`."""
     xs, hs = tape.xs, tape.hs
     xp = array_module(xs)
-    dstate = cell.zero_state(xs[0]) if dstate is None else dstate
+    check_gradients(cell, len(xs), xs.shape[1:-1], doutputs, dstate)
+    dstate = cell.zero_state(xs[0]) if dstate is None else type(cell.state_sizes)(*dstate)
     if doutputs is None:
         doutputs = xp.zeros((len(xs), *(1,) * (xs.ndim - 1)), xs.dtype)
     dstate0: Any
@@ -138,10 +149,10 @@ def backward(
         "W_h": mT(_merge_time(hs[:-1])) @ dz_all,
         "b": dz_all.sum(axis=-2),
     }
-    return dz @ mT(params["W_x"]), dstate0, grads
+    return dz @ mT(params["W_x"]) if need_dxs else None, dstate0, grads
 
 
-def _lstm_forward(W_h: Array, tape: Tape) -> None:
+def _lstm_forward(W_h: Array, tape: GPUTape) -> None:
     """Fill the tape, whose gates hold x W_x + b so far."""
     _, alive, hs, cs, gates, tanh_c = tape
     step = _kernel(array_module(hs), *LSTM_FORWARD)
@@ -155,7 +166,7 @@ def _lstm_forward(W_h: Array, tape: Tape) -> None:
 
 
 def _lstm_backward(
-    W_h: Array, tape: Tape, doutputs: Array, dstate: LSTMState
+    W_h: Array, tape: GPUTape, doutputs: Array, dstate: LSTMState
 ) -> tuple[Array, LSTMState]:
     """Return dz (T, B, 4H) and the gradient of the initial state."""
     _, alive, _, cs, gates, tanh_c = tape
@@ -173,7 +184,7 @@ def _lstm_backward(
     return dz, LSTMState(dh + dh_passed, dc)
 
 
-def _rnn_forward(cell: RNNCell, W_h: Array, z: Array, tape: Tape) -> None:
+def _rnn_forward(cell: RNNCell, W_h: Array, z: Array, tape: GPUTape) -> None:
     inputs, outputs, code = RNN_FORWARD
     code = code.format(**RNN_ACTIVATIONS[cell.activation])
     step = _kernel(array_module(z), inputs, outputs, code)
@@ -182,7 +193,7 @@ def _rnn_forward(cell: RNNCell, W_h: Array, z: Array, tape: Tape) -> None:
 
 
 def _rnn_backward(
-    cell: RNNCell, W_h: Array, tape: Tape, doutputs: Array, dstate: RNNState
+    cell: RNNCell, W_h: Array, tape: GPUTape, doutputs: Array, dstate: RNNState
 ) -> tuple[Array, RNNState]:
     inputs, outputs, code = RNN_BACKWARD
     xp = array_module(tape.hs)

@@ -32,7 +32,7 @@ from npylstm.cells.base import Cell, Params
 from npylstm.cells.lstm import LSTMCell
 from npylstm.cells.lstm_variant import LSTMVariant
 from npylstm.cells.rnn import RNNCell
-from npylstm.sequence.unroll import Lengths, alive_mask, check_sequence
+from npylstm.sequence.unroll import Lengths, alive_mask, check_gradients, check_sequence
 from npylstm.sequence.workspace import borrow
 
 FLUSH_EVERY = 16
@@ -293,6 +293,7 @@ def fused_backward(
     us, slopes, cs, ends = tape
     W_x, W_h = params["W_x"], params["W_h"]
     H, D, T, B, dtype = len(W_h), len(W_x), len(slopes), us.shape[-1], us.dtype
+    check_gradients(cell, T, (B,), doutputs, dstate)
     if ends is not None and doutputs is not None:
         doutputs = np.where(np.arange(T)[:, None, None] < ends[:, None], doutputs, 0)
     # Most often the last output alone has a gradient, and the zeros of the others need no adding.

@@ -19,9 +19,16 @@ from npylstm.backend import Array, array_module
 from npylstm.cells.base import Cell, Params
 from npylstm.checks import check_choice, check_number, check_size
 from npylstm.initializers import Rng
+from npylstm.sequence import fused_cupy
 from npylstm.sequence.fused_numpy import FusedTape, fused, fused_backward, why_not_fused
 from npylstm.sequence.shards import ShardedTape, sharded, sharded_backward
-from npylstm.sequence.unroll import Lengths, alive_mask, unroll, unroll_backward
+from npylstm.sequence.unroll import (
+    Lengths,
+    alive_mask,
+    check_sequence,
+    unroll,
+    unroll_backward,
+)
 
 
 class Layer(ABC):
@@ -126,8 +133,8 @@ class Recurrent(Layer):
     """A cell run over the sequence.
 
     Two paths lead to the same answer: `unroll` calls the cell at every step, and the fused kernels
-    of `npylstm.sequence.fused_numpy` compute the whole sequence several times faster. They agree up
-    to rounding.
+    of `npylstm.sequence.fused_numpy`, or on a GPU `npylstm.sequence.fused_cupy`, compute the whole
+    sequence several times faster. They agree up to rounding.
 
     Parameters
     ----------
@@ -192,6 +199,8 @@ class Recurrent(Layer):
 
         Outputs of a fused kernel are read-only where they look into its tape.
         """
+        if self.path != "unroll" and state_mask is None and fused_cupy.applies(self.cell, xs):
+            return fused_cupy.forward(self.cell, params, xs, state0, lengths, keep_tape)
         if self.path != "unroll":
             obstacle = why_not_fused(self.cell, params, xs, state0, state_mask)
             if obstacle is None:
@@ -214,6 +223,8 @@ class Recurrent(Layer):
             raise ValueError("tape must be that of a forward pass with keep_tape=True, got None")
         if isinstance(tape, ShardedTape):
             return sharded_backward(self.cell, params, tape, doutputs, dstate, need_dxs)
+        if isinstance(tape, fused_cupy.GPUTape):
+            return fused_cupy.backward(self.cell, params, tape, doutputs, dstate, need_dxs)
         if isinstance(tape, FusedTape):
             return fused_backward(self.cell, params, tape, doutputs, dstate, need_dxs)
         return unroll_backward(self.cell, params, tape, doutputs, dstate)
@@ -260,6 +271,10 @@ class Stack(Layer):
         return tuple(as_layer(layer) for layer in self.layers)
 
     @property
+    def _prefixes(self) -> list[str]:
+        return [str(k) for k in range(len(self.layers))]
+
+    @property
     def input_size(self) -> int:
         """The width of the bottom layer's input."""
         return self.inner[0].input_size
@@ -272,7 +287,8 @@ class Stack(Layer):
     def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
         """Draw every layer's parameters, from the bottom up."""
         rng = np.random.default_rng(rng)
-        return _join({str(k): layer.init(rng, dtype) for k, layer in enumerate(self.inner)})
+        parts = [layer.init(rng, dtype) for layer in self.inner]
+        return _join(dict(zip(self._prefixes, parts, strict=True)))
 
     def zero_state(self, x: Array) -> Any:
         """Return each layer's state of zeros."""
@@ -289,12 +305,11 @@ class Stack(Layer):
     ) -> tuple[Array, Any, Any]:
         """Run the layers from the bottom up; see `Layer.forward`."""
         rng = _generator(rng)
-        states0 = self._states(state0, "state0")
+        parts = _split(params, self._prefixes)
+        states0 = _states("state0", state0, len(parts))
         states, tapes = [], []
         for k, layer in enumerate(self.inner):
-            xs, state, tape = layer.forward(
-                _part(params, str(k)), xs, states0[k], lengths, rng, keep_tape
-            )
+            xs, state, tape = layer.forward(parts[k], xs, states0[k], lengths, rng, keep_tape)
             states.append(state)
             tapes.append(tape)
         return xs, tuple(states), tuple(tapes)
@@ -308,22 +323,16 @@ class Stack(Layer):
         need_dxs: bool = True,
     ) -> tuple[Array, Any, Params]:
         """Carry the gradient from the top down; see `Layer.backward`."""
-        dstates = self._states(dstate, "dstate")
+        parts = _split(params, self._prefixes)
+        dstates = _states("dstate", dstate, len(parts))
         dstates0: list[Any] = []
         grads: dict[str, Params] = {}
         for k in reversed(range(len(self.inner))):
             doutputs, dstate0, grads[str(k)] = self.inner[k].backward(
-                _part(params, str(k)), tape[k], doutputs, dstates[k], need_dxs or k > 0
+                parts[k], tape[k], doutputs, dstates[k], need_dxs or k > 0
             )
             dstates0.insert(0, dstate0)
         return doutputs, tuple(dstates0), _join(grads)
-
-    def _states(self, state: Any, name: str) -> Sequence[Any]:
-        if state is None:
-            return [None] * len(self.inner)
-        if not isinstance(state, tuple) or len(state) != len(self.inner):
-            raise ValueError(f"{name} must be a tuple of {len(self.inner)} states, got {state!r}")
-        return state
 
 
 @dataclass(frozen=True)
@@ -399,12 +408,13 @@ class Bidirectional(Layer):
         """Run both layers; see `Layer.forward`."""
         rng = _generator(rng)
         ahead, back = self.inner
-        state_ahead, state_back = (None, None) if state0 is None else state0
+        params_ahead, params_back = _split(params, ["forward", "backward"])
+        state_ahead, state_back = _states("state0", state0, 2)
         out_ahead, state_ahead, tape_ahead = ahead.forward(
-            _part(params, "forward"), xs, state_ahead, lengths, rng, keep_tape
+            params_ahead, xs, state_ahead, lengths, rng, keep_tape
         )
         out_back, state_back, tape_back = back.forward(
-            _part(params, "backward"), reverse(xs, lengths), state_back, lengths, rng, keep_tape
+            params_back, reverse(xs, lengths), state_back, lengths, rng, keep_tape
         )
         outputs = array_module(xs).concatenate([out_ahead, reverse(out_back, lengths)], axis=-1)
         return outputs, (state_ahead, state_back), (tape_ahead, tape_back, lengths)
@@ -420,16 +430,17 @@ class Bidirectional(Layer):
         """Carry the gradient back through both layers; see `Layer.backward`."""
         ahead, back = self.inner
         tape_ahead, tape_back, lengths = tape
-        dstate_ahead, dstate_back = (None, None) if dstate is None else dstate
+        params_ahead, params_back = _split(params, ["forward", "backward"])
+        dstate_ahead, dstate_back = _states("dstate", dstate, 2)
         dout_ahead = dout_back = None
         if doutputs is not None:
             dout_ahead = doutputs[..., : ahead.output_size]
             dout_back = reverse(doutputs[..., ahead.output_size :], lengths)
         dxs_ahead, dstate_ahead, grads_ahead = ahead.backward(
-            _part(params, "forward"), tape_ahead, dout_ahead, dstate_ahead, need_dxs
+            params_ahead, tape_ahead, dout_ahead, dstate_ahead, need_dxs
         )
         dxs_back, dstate_back, grads_back = back.backward(
-            _part(params, "backward"), tape_back, dout_back, dstate_back, need_dxs
+            params_back, tape_back, dout_back, dstate_back, need_dxs
         )
         grads = _join({"forward": grads_ahead, "backward": grads_back})
         dxs = dxs_ahead + reverse(dxs_back, lengths) if need_dxs else None
@@ -571,6 +582,7 @@ class Dropout(_Wrapper):
         keep_tape: bool = True,
     ) -> tuple[Array, Any, Any]:
         """Run the inner layer between two masks; see `Layer.forward`."""
+        check_sequence(xs, self.input_size)
         rng = _generator(rng)
         input_mask = self._mask(rng, self.input_keep_prob, xs, self.input_size)
         options = {}
@@ -647,10 +659,25 @@ def _generator(rng: Rng) -> np.random.Generator | None:
     return None if rng is None else np.random.default_rng(rng)
 
 
-def _part(params: Params, prefix: str) -> Params:
-    """Return the parameters of the inner layer called `prefix`, without that prefix."""
-    start = prefix + "."
-    return {name[len(start) :]: array for name, array in params.items() if name.startswith(start)}
+def _states(name: str, state: Any, count: int) -> Sequence[Any]:
+    """Return one state for each of `count` inner layers: those given as a tuple, or None each."""
+    if state is None:
+        return [None] * count
+    if type(state) is not tuple or len(state) != count:
+        raise ValueError(f"{name} must be a tuple of {count} states, got {state!r}")
+    return state
+
+
+def _split(params: Params, prefixes: Sequence[str]) -> list[Params]:
+    """Return the parameters of each inner layer, without the prefixes that name the layers."""
+    parts: dict[str, Params] = {prefix: {} for prefix in prefixes}
+    for key, array in params.items():
+        prefix, _, name = key.partition(".")
+        if prefix not in parts or not name:
+            wanted = " or ".join(f"'{prefix}.'" for prefix in prefixes)
+            raise ValueError(f"params must have keys that begin with {wanted}, got {key!r}")
+        parts[prefix][name] = array
+    return list(parts.values())
 
 
 def _join(parts: dict[str, Params]) -> Params:

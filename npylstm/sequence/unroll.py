@@ -49,7 +49,7 @@ def unroll(
     lengths: Lengths = None,
     state_mask: Array | None = None,
     keep_tape: bool = True,
-) -> tuple[Array, Any, Tape]:
+) -> tuple[Array, Any, Any]:
     """Run a cell over a sequence.
 
     Parameters
@@ -76,8 +76,8 @@ def unroll(
         h at every step.
     state : named tuple of arrays (B, H)
         The state after the last step.
-    tape : Tape
-        What `unroll_backward` needs.
+    tape : Tape or None
+        What `unroll_backward` needs; None without `keep_tape`.
 
     Raises
     ------
@@ -106,7 +106,8 @@ def unroll(
         outputs.append(output)
         if keep_tape:
             caches.append(cache)
-    return xp.stack(outputs), state, Tape(caches, alive, state_mask)
+    tape = Tape(caches, alive, state_mask) if keep_tape else None
+    return xp.stack(outputs), state, tape
 
 
 def backward_steps(
@@ -131,8 +132,9 @@ def backward_steps(
     grads : dict of arrays
         The parameters' gradients by step t alone.
     """
-    if dstate is None:
-        dstate = cell.zero_state(tape.caches[-1][0])
+    check_gradients(cell, len(tape.caches), tape.caches[-1][0].shape[:-1], doutputs, dstate)
+    zeros = cell.zero_state(tape.caches[-1][0])
+    dstate = zeros if dstate is None else type(zeros)(*dstate)
     xp = array_module(dstate[0])
     for t in reversed(range(len(tape.caches))):
         carried = dstate
@@ -250,6 +252,23 @@ def check_sequence(xs: Array, input_size: int) -> None:
         raise ValueError(f"xs must have at least one time step, got shape {xs.shape}")
 
 
+def check_gradients(
+    cell: Cell, T: int, batch: tuple[int, ...], doutputs: Array | None, dstate: Any
+) -> None:
+    """Raise TypeError or ValueError unless the gradients fit outputs of T steps and the state.
+
+    `batch` is (B,), with the numbers of independent networks in front of it.
+    """
+    if doutputs is not None:
+        check_array("doutputs", doutputs, ())
+        fits = doutputs.ndim > 2 and doutputs.shape[-2:] == (batch[-1], cell.output_size)
+        if not fits or len(doutputs) != T:
+            expected = (T, *batch, cell.output_size)
+            raise ValueError(f"doutputs must have shape {expected}, got {doutputs.shape}")
+    if dstate is not None:
+        cell.check_state("dstate", dstate, batch[-1])
+
+
 def alive_mask(xs: Array, lengths: Lengths) -> Array:
     """Return which sequences still run at each step of xs (T, B, D): (T, B, 1); None if all do.
 
@@ -262,7 +281,8 @@ def alive_mask(xs: Array, lengths: Lengths) -> Array:
         return None
     T, B = xs.shape[0], xs.shape[-2]
     ends = np.asarray(lengths)
-    if ends.shape != (B,) or ends.dtype.kind not in "iu" or ((ends < 0) | (ends > T)).any():
+    whole = ends.dtype.kind in "iu" or ends.size == 0
+    if ends.shape != (B,) or not whole or ((ends < 0) | (ends > T)).any():
         raise ValueError(f"lengths must be {B} integers between 0 and T = {T}, got {lengths!r}")
     t = np.arange(T).reshape(-1, *(1,) * (xs.ndim - 1))
     return array_module(xs).asarray(t < ends[:, None])

@@ -37,7 +37,7 @@ def borrow(shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
 
 
 def _take(size: int) -> Memory:
-    """Return at least `size` bytes, and at most twice as many unless that is little."""
+    """Return `size` to 2 `size` bytes; where nothing idle fits, the oldest of it is let go."""
     for _ in range(len(_idle)):
         try:
             memory = _idle.popleft()
