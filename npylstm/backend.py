@@ -119,6 +119,12 @@ def device_module(device: Device) -> Any:
     return np if device == "cpu" else importlib.import_module("cupy")
 
 
+def synchronize(device: Device) -> None:
+    """Wait until the device has done all that it was asked to; a CPU never lags behind."""
+    if device == "gpu":
+        device_module(device).cuda.get_current_stream().synchronize()
+
+
 def to_device(arrays: Mapping[str, Array], device: Device) -> dict[str, Array]:
     """Return `arrays` with every array on `device`; those already there are not copied."""
     if device == "cpu":

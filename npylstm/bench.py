@@ -2,7 +2,7 @@
 
 All contenders run the same network on the same batch, in turns: one step each, round after round.
 What slows the machine down for a while slows down all of them, so their ratios can be trusted where
-a single time can't.
+a single time can't. A step on a GPU counts until the GPU has finished it.
 """
 
 import importlib.util
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npylstm.backend import Array
+from npylstm.backend import Array, Device, resolve_device, synchronize, to_device
 from npylstm.cells.base import Params
 from npylstm.cells.lstm import LSTMCell
 from npylstm.checks import check_number, check_size
@@ -48,6 +48,9 @@ SIZES = (
 )
 """The first is the classroom's: MNIST digits by rows. In the last one the gradient vanishes."""
 
+GPU_SIZES = (*SIZES[:4], Size(50, 256, 1024, 128), Size(50, 512, 2048, 256))
+"""From far too small for a GPU to far too large for a CPU: the crossing lies in between."""
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -60,7 +63,8 @@ class Timing:
     task : str
         `"training step"` (forward, backward, RMSProp) or `"inference"` (forward to the logits).
     contender : str
-        `"fused"`, `"unroll"`, `"floor"`, `"pytorch"` or `"tensorflow"`.
+        `"fused"`, `"unroll"`, `"floor"`, `"pytorch"` or `"tensorflow"`; on a GPU `"fused gpu"`,
+        `"unroll gpu"` or `"pytorch gpu"` (cuDNN).
     median, fastest : float
         In seconds.
     rounds : int
@@ -79,22 +83,25 @@ Step = Callable[[], Any]
 
 
 def run_bench(
-    sizes: Sequence[Size] = SIZES,
+    sizes: Sequence[Size] | None = None,
     threads: int | None = None,
     seconds: float = 10.0,
+    device: str = "cpu",
     report: Callable[[list[Timing]], None] = lambda timings: None,
 ) -> list[Timing]:
     """Time every contender at every size, in float32.
 
     Parameters
     ----------
-    sizes : sequence of Size
-        The networks and batches.
+    sizes : sequence of Size, optional
+        The networks and batches; by default `SIZES`, or with a GPU `GPU_SIZES`.
     threads : int, optional
         How many threads NumPy's BLAS and PyTorch may use; by default what each chooses. Setting it
         needs the package threadpoolctl.
     seconds : float
         How long to go on at each size and task. Every contender runs five times at least.
+    device : str
+        `"cpu"`, or `"gpu"`, which compares the GPU with our fast path on the CPU, or `"auto"`.
     report : callable
         Is given the timings of each size and task as soon as they are known.
 
@@ -106,14 +113,17 @@ def run_bench(
     Raises
     ------
     ValueError
-        Threads below one, seconds that are no positive number.
+        Threads below one, seconds that are no positive number, an unknown device.
+    RuntimeError
+        `"gpu"` where there is none.
     ModuleNotFoundError
         `threads` without threadpoolctl.
     """
     check_number("seconds", seconds, low=0, open_low=True)
+    found = resolve_device(device)
     timings: list[Timing] = []
-    for size in sizes:
-        for task, steps in contenders(Size(*size)).items():
+    for size in sizes or (SIZES if found == "cpu" else GPU_SIZES):
+        for task, steps in contenders(Size(*size), found).items():
             with limited_threads(threads):  # from here on, for it finds loaded libraries only
                 times = _alternate(steps, seconds)
             new = [
@@ -125,7 +135,7 @@ def run_bench(
     return timings
 
 
-def contenders(size: Size) -> dict[str, dict[str, Step]]:
+def contenders(size: Size, device: Device = "cpu") -> dict[str, dict[str, Step]]:
     """Return each task with its contenders, each as a function of no arguments.
 
     PyTorch and TensorFlow take part where they are installed.
@@ -137,30 +147,49 @@ def contenders(size: Size) -> dict[str, dict[str, Step]]:
     cell = LSTMCell(D, H)
     params = SequenceModel(cell, CLASSES).init(rng, np.float32)
 
-    pairs = {
-        "fused": _npylstm(Recurrent(cell, "fused"), params, xs, labels),
-        "unroll": _npylstm(Recurrent(cell, "unroll"), params, xs, labels),
-        "floor": _floor(size),
-    }
-    for name, module, build in (("pytorch", "torch", _torch), ("tensorflow", "tensorflow", _keras)):
-        if importlib.util.find_spec(module):
-            pairs[name] = build(cell, params, xs, labels)
+    network = cell, params, xs, labels
+    pairs = {"fused": _npylstm("fused", *network), "floor": _floor(size)}
+    if device == "gpu":
+        pairs["fused gpu"] = _npylstm("auto", *network, "gpu")
+        pairs["unroll gpu"] = _npylstm("unroll", *network, "gpu")
+        if _finds("torch") and importlib.import_module("torch").cuda.is_available():
+            pairs["pytorch gpu"] = _torch(*network, "cuda")
+    else:
+        pairs["unroll"] = _npylstm("unroll", *network)
+        if _finds("torch"):
+            pairs["pytorch"] = _torch(*network)
+        if _finds("tensorflow"):
+            pairs["tensorflow"] = _keras(*network)
     return {
         "training step": {name: train for name, (train, _) in pairs.items()},
         "inference": {name: infer for name, (_, infer) in pairs.items()},
     }
 
 
-def _npylstm(layer: Recurrent, params: Params, xs: Array, labels: Array) -> tuple[Step, Step]:
-    model, optimizer = SequenceModel(layer, CLASSES), RMSProp()
+def _finds(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def _npylstm(
+    path: str, cell: LSTMCell, params: Params, xs: Array, labels: Array, device: Device = "cpu"
+) -> tuple[Step, Step]:
+    model, optimizer = SequenceModel(Recurrent(cell, path), CLASSES), RMSProp()
+    params = to_device(params, device)
+    xs, labels = to_device({"xs": xs, "labels": labels}, device).values()
     state = params, optimizer.init(params)
 
     def train() -> None:
         nonlocal state
         _, grads = model.loss_and_grads(state[0], xs, labels)
         state = optimizer.update(state[0], grads, state[1])
+        synchronize(device)
 
-    return train, lambda: model.predict(params, xs)
+    def infer() -> Any:
+        logits = model.predict(params, xs)
+        synchronize(device)
+        return logits
+
+    return train, infer
 
 
 def _floor(size: Size) -> tuple[Step, Step]:
@@ -192,7 +221,9 @@ def _floor(size: Size) -> tuple[Step, Step]:
     return train, forward
 
 
-def _torch(cell: LSTMCell, params: Params, xs: Array, labels: Array) -> tuple[Step, Step]:
+def _torch(
+    cell: LSTMCell, params: Params, xs: Array, labels: Array, device: str = "cpu"
+) -> tuple[Step, Step]:
     torch: Any = importlib.import_module("torch")
     lstm = torch.nn.LSTM(cell.input_size, cell.hidden_size)
     head = torch.nn.Linear(cell.hidden_size, CLASSES)
@@ -201,18 +232,23 @@ def _torch(cell: LSTMCell, params: Params, xs: Array, labels: Array) -> tuple[St
     head.load_state_dict(
         {"weight": torch.tensor(params["W_y"].T), "bias": torch.tensor(params["b_y"])}
     )
+    lstm, head = lstm.to(device), head.to(device)
     optimizer = torch.optim.RMSprop([*lstm.parameters(), *head.parameters()], lr=0.001)
-    x, target = torch.from_numpy(xs), torch.from_numpy(labels)
+    x, target = torch.from_numpy(xs).to(device), torch.from_numpy(labels).to(device)
+    wait = torch.cuda.synchronize if device == "cuda" else torch.cpu.synchronize
 
     def train() -> None:
         optimizer.zero_grad()
         logits = head(lstm(x)[0][-1])
         torch.nn.functional.cross_entropy(logits, target).backward()
         optimizer.step()
+        wait()
 
     def infer() -> Any:
         with torch.inference_mode():
-            return head(lstm(x)[0][-1])
+            logits = head(lstm(x)[0][-1])
+        wait()
+        return logits
 
     return train, infer
 

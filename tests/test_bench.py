@@ -1,13 +1,15 @@
 import importlib.util
 import json
+import sys
 
 import numpy as np
 import pytest
+import standin
 
 from npylstm import bench
 
 SIZE = bench.Size(T=3, D=2, H=4, B=5)
-OURS = ["fused", "unroll", "floor"]
+OURS = ["fused", "floor", "unroll"]
 
 
 @pytest.fixture
@@ -29,6 +31,19 @@ def test_every_contender_is_timed_at_both_tasks(ours_alone):
     ]
     assert all(0 < t.fastest <= t.median for t in timings)
     assert all(t.rounds >= 5 for t in timings)
+
+
+def test_on_a_gpu_every_step_waits_for_the_device_and_computes_the_same(ours_alone, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cupy", standin)
+    here = bench.contenders(SIZE)["inference"]
+    there = bench.contenders(SIZE, "gpu")
+    assert list(there["inference"]) == ["fused", "floor", "fused gpu", "unroll gpu"]
+    for name in ("fused gpu", "unroll gpu"):
+        waits = standin.cuda.waits
+        there["training step"][name]()
+        logits = there["inference"][name]()
+        assert standin.cuda.waits == waits + 2
+        np.testing.assert_allclose(logits.get(), here["unroll"](), rtol=1e-5, atol=1e-6)
 
 
 def test_the_table_shows_medians_and_their_ratios():
