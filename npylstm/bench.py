@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from npylstm.backend import Array, Device, resolve_device, synchronize, to_device
 from npylstm.cells.base import Params
@@ -96,8 +97,7 @@ def run_bench(
     sizes : sequence of Size, optional
         The networks and batches; by default `SIZES`, or with a GPU `GPU_SIZES`.
     threads : int, optional
-        How many threads NumPy's BLAS and PyTorch may use; by default what each chooses. Setting it
-        needs the package threadpoolctl.
+        How many threads NumPy's BLAS and PyTorch may use; by default what each chooses.
     seconds : float
         How long to go on at each size and task. Every contender runs five times at least.
     device : str
@@ -116,8 +116,6 @@ def run_bench(
         Threads below one, seconds that are no positive number, an unknown device.
     RuntimeError
         `"gpu"` where there is none.
-    ModuleNotFoundError
-        `threads` without threadpoolctl.
     """
     check_number("seconds", seconds, low=0, open_low=True)
     found = resolve_device(device)
@@ -294,11 +292,7 @@ def limited_threads(threads: int | None) -> Iterator[None]:
         yield
         return
     check_size("threads", threads)
-    if not importlib.util.find_spec("threadpoolctl"):
-        raise ModuleNotFoundError(
-            f"threads = {threads} needs the package threadpoolctl: pip install threadpoolctl"
-        )
-    with importlib.import_module("threadpoolctl").threadpool_limits(threads):
+    with threadpool_limits(threads):
         yield
 
 
@@ -313,9 +307,11 @@ def environment() -> dict[str, Any]:
     for name in ("torch", "tensorflow"):
         if name in sys.modules:
             found[name] = sys.modules[name].__version__
-    if importlib.util.find_spec("threadpoolctl"):
-        pools = importlib.import_module("threadpoolctl").threadpool_info()
-        found["blas"] = [pool for pool in pools if pool["user_api"] == "blas"]
+    found["blas"] = [
+        {key: pool[key] for key in ("internal_api", "version", "architecture", "num_threads")}
+        for pool in threadpool_info()
+        if pool["user_api"] == "blas"
+    ]
     return found
 
 

@@ -17,9 +17,10 @@ from types import UnionType
 from typing import Any, NoReturn, get_args, get_origin
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from npylstm import __version__
-from npylstm.backend import available_devices
+from npylstm.backend import available_devices, resolve_device
 from npylstm.checks import check_choice, check_number
 from npylstm.runs import Run
 from npylstm.sequence.fused_numpy import why_not_fused
@@ -52,8 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = vars(_parser().parse_args(arguments))
     command: Callable[..., int] = options.pop("command")
+    # The products of small networks gain nothing from several threads of BLAS, lose much where other
+    # programs are busy, and round otherwise. What `bench` measures is for its options to say.
+    threads = None if command is _bench else 1
     try:
-        code = command(**options)
+        with threadpool_limits(threads, user_api="blas"):
+            code = command(**options)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return 130
@@ -103,7 +108,13 @@ def _parser() -> argparse.ArgumentParser:
         nargs=4,
         action="append",
         metavar=("T", "D", "H", "B"),
-        help="steps, inputs, units, batch; may be repeated (default: five sizes)",
+        help="steps, inputs, units, batch; may be repeated (default: several sizes)",
+    )
+    bench.add_argument(
+        "--device",
+        choices=["cpu", "gpu", "auto"],
+        default="cpu",
+        help="gpu sets a GPU beside our fast path on the CPU (cpu)",
     )
     bench.add_argument("--threads", type=_size, metavar="N", help="for BLAS and PyTorch")
     bench.add_argument(
@@ -118,6 +129,14 @@ def _parser() -> argparse.ArgumentParser:
     length.add_argument("--full", action="store_true", help="as in the documentation")
     study.add_argument("--seeds", type=_size, metavar="N", help="networks of each kind")
     study.add_argument("--out", type=Path, metavar="DIR", help="where to save table and figure")
+
+    figure = add("figure", _figure, "make a picture of the gradient laboratory")
+    figure.add_argument("name", help="which one; `list` names them all")
+    figure.add_argument("--fast", action="store_true", help="a smaller study, within seconds")
+    figure.add_argument("--seed", type=int, default=0, metavar="N", help="(0)")
+    figure.add_argument(
+        "--out", type=Path, default=Path("figures"), metavar="DIR", help="where to save (figures)"
+    )
 
     _add_exercises(add("exercises", _list_exercises, "hand out, check and grade exercises"))
     return parser
@@ -243,10 +262,11 @@ def _train(out: str | None, resume: str | None, **options: Any) -> int:
 
 
 def _train_with_bar(run: Run) -> None:
-    from tqdm import tqdm  # type: ignore[import-untyped]
+    from tqdm import tqdm
 
     done, total = run.steps
     bar = tqdm(total=total, initial=done, bar_format=_BAR, disable=None)
+    bar.set_description_str(f"epoch {len(run.state.history)}/{run.settings.epochs}")
 
     def report(state: TrainingState) -> None:
         if state.batch == 0:
@@ -319,7 +339,11 @@ def _devices() -> int:
 
 
 def _bench(
-    size: list[list[int]] | None, threads: int | None, seconds: float, json: Path | None
+    size: list[list[int]] | None,
+    device: str,
+    threads: int | None,
+    seconds: float,
+    json: Path | None,
 ) -> int:
     from npylstm import bench
 
@@ -328,11 +352,12 @@ def _bench(
 
     with _input_judged(), bench.limited_threads(threads):
         check_number("seconds", seconds, low=0, open_low=True)
+        resolve_device(device)
         if json is not None and json.exists():
             raise FileExistsError(f"{json} exists already, and nothing is overwritten")
-    sizes = [bench.Size(*numbers) for numbers in size or bench.SIZES]
+    sizes = [bench.Size(*numbers) for numbers in size] if size else None
     print(bench.table([]))
-    timings = bench.run_bench(sizes, threads, seconds, print_rows)
+    timings = bench.run_bench(sizes, threads, seconds, device, print_rows)
     if json is not None:
         with _input_judged():
             json.write_text(bench.to_json(timings), encoding="utf-8")
@@ -352,6 +377,23 @@ def _experiment(name: str, full: bool, seeds: int | None, out: Path | None) -> i
         if out is not None:
             refuse_to_overwrite(out, name)
     print(perform(EXPERIMENTS[name], full, seeds, out).table())
+    return 0
+
+
+def _figure(name: str, fast: bool, seed: int, out: Path) -> int:
+    from npylstm.experiments.gallery import PICTURES
+    from npylstm.experiments.results import refuse_to_overwrite
+
+    if name == "list":
+        for picture in PICTURES.values():
+            print(f"{picture.name:20} {picture.title}")
+        return 0
+    with _input_judged():
+        check_choice("figure", name, PICTURES)
+        check_number("seed", seed, low=0)
+        refuse_to_overwrite(out, name)
+    print(PICTURES[name].save(out, seed, fast).table())
+    print(f"picture: {out / name}.png")
     return 0
 
 

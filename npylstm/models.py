@@ -196,7 +196,7 @@ def _last_step(outputs: Array, lengths: Lengths) -> Array:
     """Return a mask (T, B, 1) that is true at the last step of each sequence."""
     T = len(outputs)
     t = np.arange(T).reshape(-1, *(1,) * (outputs.ndim - 1))
-    return array_module(outputs).asarray(t == np.asarray(lengths)[:, None] - 1)
+    return array_module(outputs).asarray(t == np.asarray(lengths, int)[:, None] - 1)
 
 
 def _without_padding(targets: Array, y: Array, lengths: Lengths) -> Array:

@@ -55,8 +55,10 @@ class Examples:
         check_array("xs", self.xs, ("T", "N", "D"))
         if self.xs.ndim != 3 or 0 in self.xs.shape:
             raise ValueError(f"xs must have shape (T, N, D), none zero, got {self.xs.shape}")
-        if self.labels.dtype.kind not in "iu":
-            raise TypeError(f"labels must be integers, got dtype {self.labels.dtype}")
+        dtype = getattr(self.labels, "dtype", None)
+        if dtype is None or dtype.kind not in "iu":
+            kind = f"dtype {dtype}" if dtype else type(self.labels).__name__
+            raise TypeError(f"labels must be an array of integers, got {kind}")
         if self.labels.shape != self.xs.shape[1:2]:
             raise ValueError(
                 f"labels must have shape ({len(self)},), one for each sequence, "

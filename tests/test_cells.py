@@ -18,10 +18,18 @@ from properties import (
 from npylstm.activations import ACTIVATIONS
 from npylstm.analysis.gradient_check import check_layer
 from npylstm.cells.base import map_state
+from npylstm.cells.gru import GRUCell
 from npylstm.cells.lstm import LSTMCell, LSTMState
+from npylstm.cells.lstm_variant import PRESETS, LSTMVariant
 from npylstm.cells.rnn import RNNCell, RNNState
 
-CELLS = {"lstm": LSTMCell(3, 4)} | {name: RNNCell(3, 4, name) for name in ACTIVATIONS}
+CELLS = {
+    "lstm": LSTMCell(3, 4),
+    "gru": GRUCell(3, 4),
+    "gru-after": GRUCell(3, 4, reset_after=True),
+    **{name: RNNCell(3, 4, name) for name in ACTIVATIONS},
+    **{name: LSTMVariant.preset(name, 3, 4, truncated=False) for name in PRESETS},
+}
 every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 
 

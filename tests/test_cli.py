@@ -361,8 +361,8 @@ def test_bench_prints_a_table_and_writes_json(capsys, monkeypatch):
     size = bench.Size(2, 3, 4, 5)
     timings = [bench.Timing(size, "inference", name, 2.0, 1.0, 7) for name in ("fused", "floor")]
 
-    def run_bench(sizes, threads, seconds, report):
-        assert (sizes, threads, seconds) == ([size], None, 0.5)
+    def run_bench(sizes, threads, seconds, device, report):
+        assert (sizes, threads, seconds, device) == ([size], None, 0.5, "cpu")
         report(timings)
         return timings
 
@@ -380,15 +380,12 @@ def test_bench_prints_a_table_and_writes_json(capsys, monkeypatch):
         ("--size 28 0 28 128", "must be a positive integer, got '0'"),
         ("--threads -1", "must be a positive integer, got '-1'"),
         ("--seconds 0", "seconds must be"),
+        ("--device gpu", "device='gpu' cannot be used: CuPy is not installed"),
     ],
 )
-def test_bench_refuses_what_cannot_be_timed(capsys, options, message):
+def test_bench_refuses_what_cannot_be_timed(capsys, monkeypatch, options, message):
+    monkeypatch.setitem(sys.modules, "cupy", None)
     assert message in refused(capsys, "bench", *options.split())
-
-
-def test_bench_with_threads_says_which_package_it_lacks(capsys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "threadpoolctl", None)
-    assert "pip install threadpoolctl" in refused(capsys, "bench", "--threads", "1")
 
 
 def test_experiments_are_listed_and_run(capsys, monkeypatch):
@@ -489,3 +486,16 @@ def test_settings_in_the_run_folder_are_those_that_were_given():
     assert settings["seed"] == 7
     assert settings["hidden_size"] == 4
     assert settings["optimizer"] == "rmsprop"
+
+
+def test_figures_are_listed_and_made(capsys, tmp_path):
+    assert main(["figure", "list"]) == 0
+    assert "cliff" in capsys.readouterr().out
+    assert main(["figure", "cliff", "--fast", "--out", str(tmp_path)]) == 0
+    assert "picture:" in capsys.readouterr().out
+    assert (tmp_path / "cliff.png").read_bytes().startswith(b"\x89PNG")
+    assert "exists already" in refused(capsys, "figure", "cliff", "--out", str(tmp_path))
+
+
+def test_an_unknown_figure_is_refused_with_those_there_are(capsys):
+    assert "figure must be one of" in refused(capsys, "figure", "rainbow")

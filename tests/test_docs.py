@@ -23,13 +23,15 @@ PIECE = re.compile(
     r"^```python\n(?P<python>.*?)^```$"
     r"|^<!-- given\n(?P<given>.*?)^-->$"
     r"|^<!-- check\n(?P<check>.*?)^-->$"
-    r"|^<!-- needs (?P<needs>\w+) -->$",
+    r"|^<!-- needs (?P<needs>\w+) -->$"
+    r"|^<!-- not run: (?P<idle>.*) -->$",
     re.M | re.S,
 )
 """What the test of a page runs, from the top down and in one namespace.
 
 The reader sees the blocks of Python. Comments hold what a block needs (`given`) and what must be
-true after it (`check`); `needs` names a module without which the next block is passed over.
+true after it (`check`). The next block is passed over where there is no such module as `needs`
+names, and after `not run`, which says why.
 """
 
 
@@ -43,20 +45,17 @@ def test_the_code_of_a_page_runs(path, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     text = path.read_text(encoding="utf-8")
     namespace = {"__name__": "__main__"}
-    needed, skip = None, False
+    pass_over, passed_over = False, False
     for piece in PIECE.finditer(text):
         kind, code = piece.lastgroup, piece[piece.lastgroup]
-        if kind == "needs":
-            needed = code
+        if kind in ("needs", "idle"):
+            pass_over = kind == "idle" or importlib.util.find_spec(code) is None
             continue
-        if kind != "check":
-            skip = needed is not None and importlib.util.find_spec(needed) is None
-            needed = None
-        if not skip:
-            line = (
-                text[: piece.start()].count("\n") + 1
-            )  # so that a traceback names the page's line
-            exec(compile("\n" * line + code, str(path), "exec"), namespace)
+        if kind != "check":  # which belongs to the block before it
+            pass_over, passed_over = False, pass_over
+        if not passed_over:
+            lines_above = text[: piece.start()].count("\n") + 1
+            exec(compile("\n" * lines_above + code, str(path), "exec"), namespace)
 
 
 def shell_lines(text):

@@ -141,7 +141,7 @@ def first_value(rng, size):
 
 def test_online_learning_stops_with_each_network_that_has_learnt():
     problem = online_1997.Problem(
-        BlockNet(1, 1, 1, 1), first_value, 0.5, 0.1, tolerance=0.4, window=200, confirm=300
+        BlockNet(1, 1, 1, 1), first_value, 0.5, 0.1, tolerance=0.4, window=200
     )
     params, sequences, curve = online_1997.learn(problem, 3, cap=20_000, seed=0)
     assert np.isfinite(sequences).all()

@@ -37,7 +37,7 @@ LIBRARIES = {
     # what the package is compared with, where it is installed
     "torch": {"bench"},
     "tensorflow": {"bench"},
-    "threadpoolctl": {"bench", "sequence"},
+    "threadpoolctl": {"bench", "cli", "sequence"},
 }
 """The rooms that may import a library other than NumPy."""
 

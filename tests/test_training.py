@@ -234,7 +234,8 @@ def test_nan_and_infinity_in_the_data_are_refused(bad):
         (np.zeros((2, 4, 5, 3)), np.zeros(5, int), ValueError, r"got \(2, 4, 5, 3\)"),
         (np.zeros((4, 0, 3)), np.zeros(0, int), ValueError, "none zero"),
         (np.zeros((4, 5, 3)), np.zeros(6, int), ValueError, r"labels must have shape \(5,\)"),
-        (np.zeros((4, 5, 3)), np.zeros(5), TypeError, "labels must be integers, got dtype float64"),
+        (np.zeros((4, 5, 3)), [0] * 5, TypeError, "array of integers, got list"),
+        (np.zeros((4, 5, 3)), np.zeros(5), TypeError, "array of integers, got dtype float64"),
     ],
 )
 def test_examples_that_do_not_fit_are_refused(xs, labels, error, message):
@@ -252,7 +253,7 @@ def test_labels_beyond_the_classes_are_refused_before_the_first_step():
     ("options", "message"),
     [
         ({"batch_size": 0}, "batch_size must be a positive integer, got 0"),
-        ({"clip_norm": 0.0}, r"clip_norm must be a finite number in \(0, inf\], got 0.0"),
+        ({"clip_norm": 0.0}, r"clip_norm must be a finite number in \(0, inf., got 0.0"),
         ({"clip_value": -1.0}, "clip_value must be"),
         ({"seed": -1}, "seed must be a non-negative integer, got -1"),
         ({"model": SequenceModel(LSTMCell(3, 5), 3, every_step=True)}, "whole sequences"),

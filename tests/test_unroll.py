@@ -15,7 +15,9 @@ from properties import (
 
 from npylstm.analysis.gradient_check import check_layer
 from npylstm.cells.base import map_state
+from npylstm.cells.gru import GRUCell
 from npylstm.cells.lstm import LSTMCell, LSTMState
+from npylstm.cells.lstm_variant import LSTMVariant
 from npylstm.cells.rnn import RNNCell
 from npylstm.sequence.unroll import (
     backward_steps,
@@ -25,7 +27,13 @@ from npylstm.sequence.unroll import (
 )
 
 T, B, D, H = 6, 4, 3, 5
-CELLS = {"lstm": LSTMCell(D, H), "rnn": RNNCell(D, H), "relu": RNNCell(D, H, "relu")}
+PLAIN_CELLS = {"lstm": LSTMCell(D, H), "rnn": RNNCell(D, H), "relu": RNNCell(D, H, "relu")}
+CELLS = PLAIN_CELLS | {
+    "gru": GRUCell(D, H),
+    "peepholes": LSTMVariant.preset("V", D, H),
+    "recurrent-gates": LSTMVariant.preset("FGR", D, H),
+}
+every_plain_cell = pytest.mark.parametrize("cell", PLAIN_CELLS.values(), ids=PLAIN_CELLS)
 every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 LENGTHS = {"full": None, "lengths": [6, 0, 3, 1]}
 with_lengths = pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
@@ -48,7 +56,7 @@ def run(cell, params, xs, state0, doutputs, dstate, lengths=None):
 # ------------------------------------------------------------------ values and gradients
 
 
-@every_cell
+@every_plain_cell
 @with_lengths
 @pytest.mark.parametrize("rng", [0, 1])
 def test_gradients_equal_numerical_ones(cell, lengths, rng):
@@ -62,7 +70,7 @@ def test_gradients_over_a_hundred_steps_equal_numerical_ones(cell):
     assert report.ok, report
 
 
-@every_cell
+@every_plain_cell
 def test_a_sequence_agrees_with_pytorch(torch_reference, cell):
     params, xs, state0, doutputs, dstate = sequence(cell, np.random.default_rng(0), T=20)
     outputs, state, (dxs, dstate0, grads) = run(cell, params, xs, state0, doutputs, dstate)
@@ -84,7 +92,7 @@ def test_a_sequence_agrees_with_pytorch(torch_reference, cell):
     assert_close(grads, torch_reference.gradients(module)[0], rtol=1e-11)
 
 
-@every_cell
+@every_plain_cell
 def test_lengths_agree_with_packed_sequences_of_pytorch(torch_reference, cell):
     from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
@@ -371,7 +379,7 @@ def test_truncation_at_or_beyond_the_whole_sequence_is_no_truncation(cell, lengt
     assert_close(truncated_backward(cell, params, tape, doutputs, k1, T + 3), (dxs, grads))
 
 
-@every_cell
+@every_plain_cell
 @pytest.mark.parametrize(("k1", "k2"), [(1, 1), (2, 2), (4, 4), (1, 3), (2, 5), (4, 5)])
 def test_truncation_agrees_with_detached_states_of_pytorch(torch_reference, cell, k1, k2):
     params, xs, state0, doutputs, _ = sequence(cell, np.random.default_rng(0), T=10)

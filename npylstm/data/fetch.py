@@ -16,7 +16,7 @@ from io import BufferedIOBase, BytesIO
 from pathlib import Path
 from urllib.error import HTTPError
 
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm
 
 from npylstm.checks import check_number
 from npylstm.data.idx import BROKEN, decompressed, read_at_most

@@ -146,7 +146,7 @@ EXPERIMENT = Experiment(
         "of what it leaves open",
         "looked at every 500 strings whether both sets are predicted",
     ),
-    fast=Settings(seeds=5, sets=1, max_strings=2_000),
+    fast=Settings(seeds=5, sets=1, max_strings=6_000),
     full=Settings(seeds=10, sets=3, max_strings=24_000),
     study=study,
     plots=(figures.strings_to_learn,),

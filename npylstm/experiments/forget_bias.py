@@ -67,7 +67,7 @@ EXPERIMENT = Experiment(
         "temporal order as in `temporal-order`, not the noisy one with three symbols",
         "fewer epochs of MNIST than 100; without a folder of MNIST, the package's sample",
     ),
-    fast=Settings(seeds=5, T=20, max_updates=300, mnist_seeds=2, epochs=1),
+    fast=Settings(seeds=5, T=50, max_updates=400, mnist_seeds=2, epochs=4),
     full=Settings(seeds=10, T=100, max_updates=2000, mnist_seeds=5, epochs=10),
     study=study,
     plots=(figures.solved_against_bias,),

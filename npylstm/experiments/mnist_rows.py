@@ -80,7 +80,7 @@ EXPERIMENT = Experiment(
         "without a folder of MNIST, the package's sample: 10,000 digits to train on, 2,000 to test",
         "the IRNN's gradient is clipped to norm 1",
     ),
-    fast=Settings(seeds=2, epochs=2),
+    fast=Settings(seeds=2, epochs=8),
     full=Settings(seeds=5, epochs=10),
     study=study,
     plots=(figures.accuracy_against_epoch,),

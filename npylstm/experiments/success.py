@@ -90,6 +90,7 @@ class Settings:
     max_updates: int = 2000
     hidden: int = 25
     batch: int = 20
+    head_std: float = 0.3
     learning_rate: float = 3e-3
     max_norm: float = 1.0
     check_every: int = 50
@@ -117,7 +118,7 @@ def updates_to_solve(task: Task, settings: Settings, name: str, T: int) -> Array
     """
     rng = np.random.default_rng([settings.seed, T])
     cell = CELLS[name](task.inputs, settings.hidden)
-    model = SequenceModel(cell, task.outputs, task.loss, task.every_step)
+    model = SequenceModel(cell, task.outputs, task.loss, task.every_step, settings.head_std)
     networks = [model.init(rng, np.float32) for _ in range(settings.seeds)]
     if name == "LSTM, chrono":
         networks = [chrono(cell, params, T, rng) for params in networks]

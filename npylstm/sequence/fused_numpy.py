@@ -143,7 +143,7 @@ def fused(
     ended: list[Array | None] = [None] * T
     ends = None
     if alive is not None:
-        ends = np.array(lengths)
+        ends = np.array(lengths, int)
         xs = np.where(alive, xs, 0)  # padding may hold anything, even NaN
         ended = [None if step.all() else ~step[:, 0] for step in alive]
 

@@ -6,7 +6,6 @@ cell, with sequences in place of steps, so any of them can stand inside any othe
 takes layers, a bare cell stands for `Recurrent(cell)`.
 """
 
-import importlib.util
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -145,13 +144,12 @@ class Recurrent(Layer):
         elsewhere; `"fused"` and `"unroll"` force one of the two.
     threads : int
         On how many threads a fused kernel runs, each with a part of the batch. It pays for wide
-        layers, from some 128 units on; more than one needs the package threadpoolctl.
+        layers, from some 128 units on.
 
     Raises
     ------
     ValueError
-        An unknown path, threads below one, or several without threadpoolctl; from `forward`, path
-        `"fused"` where no kernel can run.
+        An unknown path, threads below one; from `forward`, path `"fused"` where no kernel can run.
     """
 
     cell: Cell
@@ -161,11 +159,6 @@ class Recurrent(Layer):
     def __post_init__(self) -> None:
         check_choice("path", self.path, ("auto", "fused", "unroll"))
         check_size("threads", self.threads)
-        if self.threads > 1 and importlib.util.find_spec("threadpoolctl") is None:
-            raise ValueError(
-                f"threads = {self.threads} needs the package threadpoolctl: "
-                "pip install threadpoolctl"
-            )
 
     @property
     def input_size(self) -> int:
@@ -639,7 +632,7 @@ def reverse(xs: Array, lengths: Lengths = None) -> Array:
     """Reverse xs (T, B, D) in time, each sequence within its own length."""
     if lengths is None:
         return xs[::-1]
-    xp, ends = array_module(xs), np.asarray(lengths)
+    xp, ends = array_module(xs), np.asarray(lengths, int)
     t = np.arange(len(xs)).reshape(-1, *(1,) * (xs.ndim - 1))
     source = np.where(t < ends[:, None], ends[:, None] - 1 - t, t)
     return xp.take_along_axis(xs, xp.asarray(source), axis=0)

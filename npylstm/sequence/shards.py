@@ -6,7 +6,6 @@ shard's BLAS stays on one thread, for otherwise the threads of all would fight f
 """
 
 import functools
-import importlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -108,4 +107,6 @@ def _at_once(run: Callable[[Any], Result], shards: tuple[Any, ...]) -> list[Resu
 
 @functools.cache
 def _controller() -> Any:
-    return importlib.import_module("threadpoolctl").ThreadpoolController()
+    from threadpoolctl import ThreadpoolController  # here, for few who import us run shards
+
+    return ThreadpoolController()

@@ -47,7 +47,11 @@ def main():
                 f"T {T:5}  B {B:5}  {1e3 * time_:9.3f} ms  {1e9 * time_ / (T * B):7.1f} ns per T·B"
             )
     ax.loglog(work, 1e3 * took[-1] * work / work[-1], "k:", label="proportional to T·B")
-    ax.set(xlabel="T·B", ylabel="processor time (ms)", title=f"Forward and backward, D = {D}, H = {H}, float32")
+    ax.set(
+        xlabel="T·B",
+        ylabel="processor time (ms)",
+        title=f"Forward and backward, D = {D}, H = {H}, float32",
+    )
     ax.legend()
     figure.savefig("docs/performance-growth.svg", metadata={"Date": None})
 

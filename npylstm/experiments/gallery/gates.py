@@ -5,7 +5,13 @@ from typing import Any
 import numpy as np
 
 from npylstm.analysis.gates import half_lives, saturation, traces
-from npylstm.experiments.gallery.networks import HIDDEN, fresh, reading, test_batch, test_digits
+from npylstm.experiments.gallery.networks import (
+    HIDDEN,
+    fresh,
+    reading,
+    unseen_digits,
+    unseen_sequences,
+)
 from npylstm.experiments.gallery.picture import Picture
 from npylstm.experiments.results import Found, Result, Row
 from npylstm.models import SequenceModel
@@ -16,7 +22,7 @@ SIGNED = {"g": "candidate g", "c": "cell state c", "h": "output h"}
 
 def _digit_study(seed: int, updates: int, digit: int) -> Found:
     *_, (model, params) = reading("LSTM, forget bias 1", updates, seed)
-    test = test_digits(100)
+    test = unseen_digits(100)
     n = int(np.flatnonzero(test.labels == digit)[0])
     xs = test.xs[:, n : n + 1]
     found = traces(model, params, xs)
@@ -63,7 +69,7 @@ DIGIT = Picture(
 
 
 def _saturation_study(seed: int, updates: int, sequences: int) -> Found:
-    xs = test_digits(sequences).xs
+    xs = unseen_digits(sequences).xs
     start, *_, end = reading("LSTM, forget bias 1", updates, seed)
     rows: list[Row] = []
     curves = {}
@@ -122,7 +128,7 @@ REMEMBERING = {
 
 
 def _half_life_study(seed: int, T: int, sequences: int) -> Found:
-    xs = test_batch(T, sequences, seed).xs.astype(np.float64)
+    xs = unseen_sequences(T, sequences, seed).xs.astype(np.float64)
     rows: list[Row] = []
     curves = {}
     for name, gate in REMEMBERING.items():

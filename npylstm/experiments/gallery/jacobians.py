@@ -14,7 +14,13 @@ from npylstm.analysis.jacobians import (
 )
 from npylstm.backend import Array
 from npylstm.cells.rnn import RNNCell
-from npylstm.experiments.gallery.networks import HIDDEN, fresh, reading, test_batch, test_digits
+from npylstm.experiments.gallery.networks import (
+    HIDDEN,
+    fresh,
+    reading,
+    unseen_digits,
+    unseen_sequences,
+)
 from npylstm.experiments.gallery.picture import Picture
 from npylstm.experiments.results import Found, Result, Row
 
@@ -22,7 +28,7 @@ SPECTRA = ("tanh RNN, orthogonal", "LSTM, forget bias 1", "LSTM, forget bias 5")
 
 
 def _spectra_study(seed: int, T: int, spans: tuple[int, ...]) -> Found:
-    xs = test_batch(T, 1, seed).xs.astype(np.float64)
+    xs = unseen_sequences(T, 1, seed).xs.astype(np.float64)
     rows: list[Row] = []
     curves = {}
     for name in SPECTRA:
@@ -81,7 +87,7 @@ BOUNDED = {
 
 
 def _bound_study(seed: int, T: int, sequences: int) -> Found:
-    xs = test_batch(T, sequences, seed).xs.astype(np.float64)
+    xs = unseen_sequences(T, sequences, seed).xs.astype(np.float64)
     rows: list[Row] = []
     curves: dict[str, Array] = {}
     for name, cell in BOUNDED.items():
@@ -139,7 +145,7 @@ PATHS = ("LSTM, forget bias 0", "LSTM, forget bias 1", "LSTM, forget bias 3")
 
 
 def _path_study(seed: int, updates: int, sequences: int) -> Found:
-    xs = test_digits(sequences).xs.astype(np.float64)
+    xs = unseen_digits(sequences).xs.astype(np.float64)
     rows: list[Row] = []
     curves = {}
     for name in PATHS:

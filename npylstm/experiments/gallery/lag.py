@@ -7,7 +7,7 @@ import numpy as np
 
 from npylstm.analysis.gradient_flow import GradientFlow, gradient_flow
 from npylstm.backend import Array
-from npylstm.experiments.gallery.networks import learning, reading, test_batch, test_digits
+from npylstm.experiments.gallery.networks import learning, reading, unseen_digits, unseen_sequences
 from npylstm.experiments.gallery.picture import Picture
 from npylstm.experiments.results import Found, Result, Row
 
@@ -32,7 +32,7 @@ def whole_state(flow: GradientFlow) -> Array:
 
 
 def _lag_study(seed: int, T: int, updates: int, sequences: int) -> Found:
-    batch = test_batch(T, sequences, seed)
+    batch = unseen_sequences(T, sequences, seed)
     rows: list[Row] = []
     curves = {}
     for label, name in NETWORKS.items():
@@ -55,6 +55,8 @@ def _draw_lag(figure: Any, result: Result) -> None:
     for ax, when in zip(axes, WHEN, strict=True):
         lines = {name: np.median(result.curves[f"{name}, {when}"], axis=1) for name in NETWORKS}
         plot_against_lag(ax, lines, when.capitalize())
+    learnt = [row["network"] for row in result.rows if row["right answers in the end, %"] > 99]
+    axes[1].set_title(f"After training\nthe task is learnt by: {', '.join(learnt) or 'none'}")
     axes[0].set_ylim(1e-12, 1e3)
     axes[1].set_ylabel("")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
@@ -85,7 +87,7 @@ MAPPED = {
 
 
 def _training_study(seed: int, updates: int, every: int, sequences: int) -> Found:
-    test = test_digits(sequences)
+    test = unseen_digits(sequences)
     rows: list[Row] = []
     curves: dict[str, Array] = {}
     for label, name in MAPPED.items():
@@ -135,7 +137,7 @@ GRADIENT_TRAINING = Picture(
 
 
 def _gate_study(seed: int, updates: int, sequences: int) -> Found:
-    test = test_digits(sequences)
+    test = unseen_digits(sequences)
     start, *_, end = reading("LSTM, forget bias 1", updates, seed)
     rows: list[Row] = []
     curves = {}

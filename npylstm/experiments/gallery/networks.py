@@ -43,7 +43,7 @@ def learning(name: str, T: int, updates: int, seed: int) -> Iterator[tuple[Seque
         yield trainer.model, state.params
 
 
-def test_batch(T: int, sequences: int, seed: int) -> Batch:
+def unseen_sequences(T: int, sequences: int, seed: int) -> Batch:
     """Return temporal order sequences that no network has learnt from."""
     return temporal_order(np.random.default_rng([seed, T]), T, (sequences,))
 
@@ -54,8 +54,7 @@ def reading(name: str, updates: int, seed: int) -> Iterator[tuple[SequenceModel,
     RMSProp at 1e-3, batches of 128, the digits that come with the package, in float32.
     """
     mnist = load_mnist()
-    clip = 1.0 if name == "IRNN" else None
-    trainer = Trainer(SequenceModel(CELLS[name](28, 28), 10), RMSProp(), clip_norm=clip, seed=seed)
+    trainer = Trainer(SequenceModel(CELLS[name](28, 28), 10), RMSProp(), seed=seed)
     start = trainer.start(np.float32)
     yield trainer.model, start.params
     train, test = examples(mnist.train), examples(mnist.test)
@@ -63,7 +62,7 @@ def reading(name: str, updates: int, seed: int) -> Iterator[tuple[SequenceModel,
         yield trainer.model, state.params
 
 
-def test_digits(count: int) -> Examples:
+def unseen_digits(count: int) -> Examples:
     """Return the first digits of those that no network has learnt from."""
     digits = load_mnist().test
     return Examples(row_sequences(digits.images[:count]), digits.labels[:count])

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from npylstm.analysis.truncation import truncation_bias
-from npylstm.experiments.gallery.networks import reading, test_digits
+from npylstm.experiments.gallery.networks import reading, unseen_digits
 from npylstm.experiments.gallery.picture import Picture
 from npylstm.experiments.results import Found, Result, Row
 
@@ -14,7 +14,7 @@ NETWORKS = {"tanh RNN": "tanh RNN, glorot", "LSTM, forget bias 1": "LSTM, forget
 
 
 def _study(seed: int, updates: int, sequences: int) -> Found:
-    test = test_digits(sequences)
+    test = unseen_digits(sequences)
     lengths = [*range(1, 28, 3), 28]
     rows: list[Row] = []
     curves = {}
