@@ -53,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = vars(_parser().parse_args(arguments))
     command: Callable[..., int] = options.pop("command")
-    # The products of small networks gain nothing from several threads of BLAS, lose much where other
-    # programs are busy, and round otherwise. What `bench` measures is for its options to say.
+    # The products of small networks gain nothing from several threads of BLAS, lose much where
+    # other programs are busy, and round otherwise. What `bench` uses is for its options to say.
     threads = None if command is _bench else 1
     try:
         with threadpool_limits(threads, user_api="blas"):

@@ -143,7 +143,7 @@ class Cell(ABC):
         self.check_state("state", state, x.shape[-2])
 
     def check_state(self, name: str, state: Any, B: int) -> None:
-        """Raise TypeError or ValueError unless `state`, the argument `name`, has B rows and fits."""
+        """Raise TypeError or ValueError unless `state`, called `name`, has B rows and fits."""
         sizes = self.state_sizes
         if not isinstance(state, tuple) or len(state) != len(sizes):
             raise ValueError(f"{name} must be a {type(sizes).__name__}, got {state!r}")
