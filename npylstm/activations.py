@@ -25,9 +25,9 @@ def sigmoid(z: Array) -> Array:
 
 
 def relu(z: Array) -> Array:
-    """Rectifier max(z, 0); of a complex z the real part decides."""
+    """Rectifier max(z, 0); of a complex z the real part decides. NaN stays NaN."""
     xp = array_module(z)
-    return xp.where(z.real > 0, z, xp.zeros_like(z))
+    return xp.where(z.real <= 0, xp.zeros_like(z), z)
 
 
 def identity(z: Array) -> Array:

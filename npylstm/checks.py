@@ -37,6 +37,12 @@ def check_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
 
 
+def check_flag(name: str, value: Any) -> None:
+    """Raise ValueError unless `value` is True or False."""
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be True or False, got {value!r}")
+
+
 def check_array(name: str, array: Any, shape: tuple[int | str, ...]) -> None:
     """Raise an error unless `array` holds floating-point numbers and its last axes fit `shape`.
 

@@ -172,7 +172,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
             groups[group] = parser.add_argument_group(group, argument_default=argparse.SUPPRESS)
         if "choices" in about:
             text += f": {', '.join(about['choices'])}"
-        if setting.default not in (None, False):
+        if setting.default is not None and setting.default is not False:
             text += f" (default {setting.default})"
         kind: Any = setting.type
         if isinstance(kind, UnionType):  # `float | None` is given as a float
@@ -204,7 +204,12 @@ _KINDS: dict[Any, dict[str, Any]] = {
     int: {"type": int, "metavar": "N"},
     float: {"type": float, "metavar": "X"},
     str: {"type": str, "metavar": "NAME"},
-    Mapping: {"type": _assignment, "metavar": "NAME=VALUE", "nargs": "+"},
+    Mapping: {
+        "type": _assignment,
+        "metavar": "NAME=VALUE",
+        "nargs": "+",
+        "action": "extend",
+    },
 }
 """How an option of each type is read."""
 
@@ -218,7 +223,7 @@ def _input_judged() -> Iterator[None]:
     """
     try:
         yield
-    except (ValueError, OSError, RuntimeError, ModuleNotFoundError) as error:
+    except (ValueError, TypeError, OSError, RuntimeError, MemoryError) as error:
         print(f"npylstm: {_one_line(error)}", file=sys.stderr)
         raise SystemExit(2) from error
 

@@ -9,6 +9,7 @@ from npylstm.checks import check_number, check_size
 from npylstm.initializers import Rng
 from npylstm.losses import softmax
 from npylstm.models import SequenceModel
+from npylstm.sequence.layers import Bidirectional, Dropout, Layer, Residual, Stack
 
 
 def generate(
@@ -58,6 +59,8 @@ def generate(
             "model must predict the next of K symbols at every step, with every_step=True, "
             f"loss='cross_entropy' and K inputs and outputs, got {model}"
         )
+    if _reads_backwards(model.recurrent):
+        raise ValueError("model must read forwards only, got one with a Bidirectional layer")
     read = np.asarray(prompt)
     numbers = read.ndim == 1 and read.size > 0 and read.dtype.kind in "iu"
     if not numbers or read.min() < 0 or read.max() >= K:
@@ -66,13 +69,23 @@ def generate(
     check_number("temperature", temperature, low=0, open_low=True)
 
     rng = np.random.default_rng(rng)
-    W_y, b_y = params["W_y"], params["b_y"]
-    own = {name: array for name, array in params.items() if name not in ("W_y", "b_y")}
+    W_y = params["W_y"]
     state, written = None, np.empty(length, np.int64)
     for n in range(length):
         xs = array_module(W_y).asarray(np.eye(K, dtype=W_y.dtype)[read][:, None])
-        outputs, state, _ = model.recurrent.forward(own, xs, state, keep_tape=False)
-        y = to_numpy(outputs[-1] @ W_y + b_y)[0].astype(np.float64)
+        ys, state = model.predict_segment(params, xs, state)
+        y = to_numpy(ys[-1, 0]).astype(np.float64)
         written[n] = rng.choice(K, p=softmax(y / temperature))
         read = written[n : n + 1]
     return written
+
+
+def _reads_backwards(layer: Layer) -> bool:
+    match layer:
+        case Bidirectional():
+            return True
+        case Stack():
+            return any(map(_reads_backwards, layer.inner))
+        case Residual() | Dropout():
+            return _reads_backwards(layer.inner)
+    return False

@@ -34,7 +34,8 @@ def softmax_cross_entropy(
     logits : array (..., B, K)
         The network's outputs before the softmax.
     labels : array (..., B) of int, or (..., B, K)
-        Class numbers 0 to K - 1, or a probability for each class.
+        Class numbers 0 to K - 1, or a probability for each class; these must sum to 1, for
+        dlogits is the gradient of L only then.
     weights : array (..., B), optional
         w, 1/B by default.
 
@@ -69,9 +70,11 @@ def softmax_cross_entropy(
     _check_shape("labels", labels, logits.shape)
     labels = labels.astype(logits.dtype)
 
-    shifted = logits - _largest(logits)
+    with np.errstate(over="ignore"):  # a logit that is too far below the largest counts as -inf
+        shifted = logits - _largest(logits)
     log_probabilities = shifted - xp.log(xp.exp(shifted).sum(axis=-1, keepdims=True))
-    loss = -(w * labels * log_probabilities).sum(axis=(-2, -1))
+    counted = xp.where(labels == 0, xp.zeros_like(log_probabilities), log_probabilities)
+    loss = -(w * labels * counted).sum(axis=(-2, -1))
     return loss, w * (xp.exp(log_probabilities) - labels)
 
 

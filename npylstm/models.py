@@ -13,7 +13,7 @@ from npylstm.cells.gru import GRUCell
 from npylstm.cells.lstm import LSTMCell
 from npylstm.cells.lstm_variant import LSTMVariant
 from npylstm.cells.rnn import RNNCell
-from npylstm.checks import check_array, check_choice, check_number, check_size
+from npylstm.checks import check_array, check_choice, check_flag, check_number, check_size
 from npylstm.initializers import Rng
 from npylstm.losses import mean_squared_error, softmax_cross_entropy
 from npylstm.sequence.layers import (
@@ -72,7 +72,7 @@ class SequenceModel:
         as_layer(self.layer)
         check_size("output_size", self.output_size)
         check_choice("loss", self.loss, LOSSES)
-        check_choice("every_step", self.every_step, (True, False))
+        check_flag("every_step", self.every_step)
         check_number("head_std", self.head_std, low=0)
 
     @property
@@ -106,10 +106,30 @@ class SequenceModel:
         y : array (B, K), or (T, B, K) with `every_step`
             Logits or predicted values.
         """
-        outputs, _, _ = self.recurrent.forward(
-            _recurrent(params), xs, lengths=lengths, keep_tape=False
+        return self.predict_segment(params, xs, None, lengths)[0]
+
+    def predict_segment(
+        self, params: Params, xs: Array, state0: Any, lengths: Lengths = None
+    ) -> tuple[Array, Any]:
+        """Return y, as `predict` does, and the state after it, to go on from with the next segment.
+
+        Parameters
+        ----------
+        params, xs, lengths
+            As in `predict`.
+        state0
+            The state that the segment before left, or None for zeros.
+
+        Returns
+        -------
+        y : array (B, K), or (T, B, K) with `every_step`
+        state
+            The state of the recurrent part after the last step.
+        """
+        outputs, state, _ = self.recurrent.forward(
+            _recurrent(params), xs, state0, lengths, keep_tape=False
         )
-        return self._head(params, self._read(outputs, lengths))
+        return self._head(params, self._read(outputs, lengths)), state
 
     def loss_and_grads(
         self,
@@ -138,7 +158,49 @@ class SequenceModel:
         grads : dict of arrays
             The same keys and shapes as `params`.
         """
-        outputs, _, tape = self.recurrent.forward(_recurrent(params), xs, None, lengths, rng)
+        loss, grads, _ = self.train_segment(params, xs, targets, None, lengths, rng)
+        return loss, grads
+
+    def train_segment(
+        self,
+        params: Params,
+        xs: Array,
+        targets: Array,
+        state0: Any,
+        lengths: Lengths = None,
+        rng: Rng = None,
+    ) -> tuple[Array, Params, Any]:
+        """Return loss and gradients of one segment of a longer sequence, and the state after it.
+
+        Truncated back-propagation through time with carried state: a long sequence is cut into
+        segments, each starts from the state that the one before left, and no gradient crosses the
+        cut (Williams & Peng 1990, with k1 = k2 = T).
+
+        Parameters
+        ----------
+        params, xs, targets, lengths, rng
+            As in `loss_and_grads`.
+        state0
+            The state that the segment before left, or None for zeros.
+
+        Returns
+        -------
+        loss, grads
+            As in `loss_and_grads`.
+        state
+            The state of the recurrent part after the last step.
+
+        Examples
+        --------
+        >>> model = SequenceModel(LSTMCell(3, 4), 2, every_step=True)
+        >>> params, state = model.init(0), None
+        >>> xs, labels = np.ones((20, 1, 3)), np.zeros((20, 1), int)
+        >>> for t in range(0, 20, 5):
+        ...     part = slice(t, t + 5)
+        ...     loss, grads, state = model.train_segment(params, xs[part], labels[part], state)
+        """
+        recurrent = _recurrent(params)
+        outputs, state, tape = self.recurrent.forward(recurrent, xs, state0, lengths, rng)
         read = self._read(outputs, lengths)
         y = self._head(params, read)
         if self.every_step:
@@ -158,8 +220,8 @@ class SequenceModel:
         else:
             xp = array_module(outputs)
             doutputs = xp.where(_last_step(outputs, lengths), dread, xp.zeros_like(dread))
-        _, _, grads = self.recurrent.backward(_recurrent(params), tape, doutputs, need_dxs=False)
-        return loss, grads | {"W_y": dW_y, "b_y": db_y}
+        _, _, grads = self.recurrent.backward(recurrent, tape, doutputs, need_dxs=False)
+        return loss, grads | {"W_y": dW_y, "b_y": db_y}, state
 
     def check(self, params: Params) -> None:
         """Raise TypeError or ValueError unless params fit the model."""
@@ -283,9 +345,11 @@ def load_model(path: str | os.PathLike[str]) -> tuple[SequenceModel, Params]:
         The file is not a model, is damaged, or its parameters do not fit the model.
     """
     params, meta = checkpoint.load(path)
+    if "model" not in meta:
+        raise ValueError(f"{os.fspath(path)} holds no model; that of a run is its model.npz")
     try:
         model = from_config(meta["model"])
         model.check(params)
     except Exception as error:  # a description made to fool us can go wrong in any way
-        raise ValueError(f"{os.fspath(path)} does not hold a model: {error!r}") from error
+        raise ValueError(f"{os.fspath(path)} holds no sound model: {error}") from error
     return model, params

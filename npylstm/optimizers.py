@@ -18,7 +18,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from npylstm.backend import Array, array_module
-from npylstm.checks import check_array, check_choice, check_number
+from npylstm.checks import check_array, check_choice, check_flag, check_number
 
 Slots: TypeAlias = dict[str, Array]
 """What an optimiser remembers about one parameter, by the name of the slot."""
@@ -155,6 +155,7 @@ class SGD(Optimizer):
 
     def __post_init__(self) -> None:
         self._check_settings(positive=("learning_rate",), fractions=("momentum",))
+        check_flag("nesterov", self.nesterov)
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov=True needs a momentum above 0, got momentum=0.0")
 
@@ -232,6 +233,7 @@ class RMSProp(Optimizer):
 
     def __post_init__(self) -> None:
         check_choice("convention", self.convention, ("tf1", "torch"))
+        check_flag("centered", self.centered)
         if self.epsilon is None:
             object.__setattr__(self, "epsilon", 1e-10 if self.convention == "tf1" else 1e-8)
         self._check_settings(positive=("learning_rate", "epsilon"), fractions=("decay", "momentum"))

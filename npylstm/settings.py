@@ -124,6 +124,8 @@ class Settings:
     def _side(self, input_size: int) -> Layer:
         kind, preset = CELLS[self.cell]
         options = preset | self._given("cell") | dict(self.cell_options or {})
+        if "input_size" in options:
+            raise ValueError("cell_options can't set input_size: the data and the layers below do")
         cell = _make(kind, {"input_size": input_size} | options)
         keep = (self.input_keep_prob, self.output_keep_prob, self.state_keep_prob)
         layer = Recurrent(cell, self.path, self.threads)

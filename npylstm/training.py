@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npylstm.backend import Array, Device, array_module, to_device, to_numpy
+from npylstm.backend import Array, Device, array_module, resolve_device, to_device, to_numpy
 from npylstm.cells.base import Params
 from npylstm.checks import check_array, check_number, check_size
 from npylstm.losses import softmax_cross_entropy
@@ -177,7 +177,7 @@ class Trainer:
 
     def start(self, dtype: Any = np.float64, device: Device = "cpu") -> TrainingState:
         """Return the state before the first step."""
-        params = to_device(self.model.init(self.seed, dtype), device)
+        params = to_device(self.model.init(self.seed, dtype), resolve_device(device))
         return TrainingState(params, self.optimizer.init(params))
 
     def states(
@@ -222,6 +222,11 @@ class Trainer:
                     f"{name}.labels must be 0 to {self.model.output_size - 1}, "
                     f"got {labels.min()} to {labels.max()}"
                 )
+        # A single sequence shows what can't be trained before anything is begun.
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.model.loss_and_grads(
+                state.params, train.xs[:, :1], train.labels[:1], rng=self._rng(0)
+            )
         return self._states(state, train, test, epochs)
 
     def _states(

@@ -97,3 +97,8 @@ def test_arguments_are_not_written_to():
 def test_an_unknown_name_is_refused_and_the_known_ones_listed():
     with pytest.raises(ValueError, match=r"activation must be one of 'tanh', .* got 'swish'"):
         check_activation("activation", "swish")
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_nan_stays_nan(name):
+    assert np.isnan(ACTIVATIONS[name].function(np.array([np.nan]))).all()

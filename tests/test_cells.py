@@ -306,6 +306,7 @@ def test_zero_state_follows_the_input():
     assert isinstance(state, LSTMState)
     assert [array.shape for array in state] == [(2, 5, 4)] * 2
     assert state.c.dtype == np.float32
+    assert not any(array.any() for array in state)
     assert isinstance(RNNCell(3, 4).zero_state(x), RNNState)
 
 

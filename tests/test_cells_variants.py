@@ -531,7 +531,7 @@ def test_chrono_refuses_a_time_scale_that_cannot_be(T_max):
         ({"input_size": 0}, "input_size must be a positive integer, got 0"),
         ({"hidden_size": 2.5}, "hidden_size"),
         ({"forget_bias": math.nan}, "forget_bias"),
-        ({"peepholes": "yes"}, "peepholes must be one of True, False, got 'yes'"),
+        ({"peepholes": "yes"}, "peepholes must be True or False, got 'yes'"),
         ({"input_activation": "sine"}, "input_activation"),
         ({"output_activation": None}, "output_activation"),
         ({"projection_size": 0}, "projection_size"),
@@ -570,7 +570,7 @@ def test_a_state_without_the_recurrent_gates_is_refused():
     cell = LSTMVariant.preset("FGR", D, H)
     x = np.ones((B, D))
     h = np.zeros((B, H))
-    with pytest.raises(ValueError, match="state must be a RecurrentGatesState"):
+    with pytest.raises(TypeError, match="state must be of type RecurrentGatesState"):
         cell.forward(cell.init(0), x, LSTMState(h, h))
     with pytest.raises(ValueError, match=r"state.r must have shape \(3, 12\)"):
         cell.forward(cell.init(0), x, RecurrentGatesState(h, h, h))

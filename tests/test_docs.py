@@ -39,6 +39,7 @@ def named(paths):
     return [pytest.param(path, id=path.relative_to(ROOT).as_posix()) for path in paths]
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:keras")
 @pytest.mark.parametrize("path", named(p for p in PAGES if "```python" in p.read_text("utf-8")))
 def test_the_code_of_a_page_runs(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -10,9 +10,11 @@ from npylstm.losses import mean_squared_error, softmax_cross_entropy
 from npylstm.models import SequenceModel
 from npylstm.sequence.layers import Bidirectional, Dropout, Recurrent, Residual, Stack
 from npylstm.sequence.unroll import truncated_backward, unroll, unroll_backward
+from npylstm.tf1 import LSTMStateTuple
 
 T, B, D, H, K = 5, 2, 3, 4, 2
 CELL = LSTMCell(D, H)
+SQUARE = LSTMCell(D, D)
 PARAMS = CELL.init(0)
 XS = np.ones((T, B, D))
 STATE = CELL.zero_state(XS[0])
@@ -83,6 +85,23 @@ def test_probabilities_must_be_above_zero_and_at_most_one(name, value):
             lambda: Dropout(Stack([CELL]), state_keep_prob=0.5),
         ),
         (ValueError, "path must be one of", lambda: Recurrent(CELL, path="fast")),
+        (TypeError, "cell must be a Cell, got 'lstm'", lambda: Recurrent("lstm")),
+        (ValueError, "k2 must be at least k1 = 3", lambda: Recurrent(CELL, truncation=(3, 2))),
+        (
+            ValueError,
+            "can't take path='fused'",
+            lambda: Recurrent(CELL, path="fused", truncation=(1, 1)),
+        ),
+        (
+            ValueError,
+            "layers holds the same object",
+            lambda: Stack([Residual(SQUARE), Dropout(SQUARE, 0.5)]),
+        ),
+        (
+            ValueError,
+            "are the same object",
+            lambda: Bidirectional(CELL, Recurrent(CELL)),
+        ),
         (ValueError, "layers must be a sequence of at least one", lambda: Stack([])),
         (ValueError, "layers must be a sequence", lambda: Stack(CELL)),
         (ValueError, r"layers holds the same object .*\[cell\] \* n", lambda: Stack([CELL] * 2)),
@@ -134,9 +153,11 @@ def test_a_step_refuses_inputs_that_do_not_fit(error, message, x):
 @pytest.mark.parametrize(
     ("error", "message", "state"),
     [
-        (ValueError, "state must be a LSTMState, got None", None),
-        (ValueError, "state must be a LSTMState", [STATE.h, STATE.c]),
-        (ValueError, "state must be a LSTMState, got RNNState", RNNState(STATE.h)),
+        (TypeError, r"state must be of type LSTMState\('h', 'c'\), got NoneType", None),
+        (TypeError, "state must be of type LSTMState.*, got list", [STATE.h, STATE.c]),
+        (TypeError, "state must be of type LSTMState.*, got tuple", (STATE.h, STATE.c)),
+        (TypeError, "state must be of type LSTMState.*, got RNNState", RNNState(STATE.h)),
+        (TypeError, "state must be of type LSTMState", LSTMStateTuple(c=STATE.c, h=STATE.h)),
         (ValueError, r"state.h must have shape \(2, 4\), .*\(1, 4\)", LSTMState(STATE.h[:1], 0)),
         (ValueError, r"state.c must have shape \(2, 4\), .* \(2, 3\)", STATE._replace(c=XS[0])),
         (TypeError, "state.c must hold floating-point", STATE._replace(c=np.ones((B, H), int))),
@@ -286,6 +307,21 @@ def test_gradients_of_the_final_state_must_have_its_shape(layer):
 def test_a_pass_that_kept_nothing_has_no_way_back(layer):
     outputs, _, tape = layer.forward(PARAMS, XS, keep_tape=False)
     refused(ValueError, "tape .*keep_tape", lambda: layer.backward(PARAMS, tape, outputs))
+
+
+def test_gradients_of_too_few_steps_and_other_tapes_are_refused_by_truncation():
+    outputs, _, tape = unroll(CELL, PARAMS, XS)
+    message = r"doutputs must have shape \(5, 2, 4\)"
+    refused(ValueError, message, lambda: truncated_backward(CELL, PARAMS, tape, outputs[:4], 2, 2))
+    _, _, fused = Recurrent(CELL).forward(PARAMS, XS)
+    for other in (fused, None):
+        message = f"tape must be that of unroll .* got {type(other).__name__}"
+        refused(
+            TypeError,
+            message,
+            lambda other=other: truncated_backward(CELL, PARAMS, other, outputs, 2, 2),
+        )
+        refused(TypeError, message, lambda other=other: unroll_backward(CELL, PARAMS, other))
 
 
 @pytest.mark.parametrize("state", [(STATE, STATE, STATE), [STATE, STATE], 0])

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from npylstm.cells.lstm_variant import LSTMVariant
+from npylstm.data import tasks
 from npylstm.data.tasks import Batch, temporal_order
 from npylstm.experiments import (
     EXPERIMENTS,
     Result,
     continual_reber,
+    embedded_reber,
     online_1997,
     perform,
     success,
@@ -181,6 +183,44 @@ def test_an_easy_task_counts_as_solved_and_a_hopeless_one_does_not():
 def test_networks_that_explode_fail_without_a_warning():
     settings = success.Settings((10,), seeds=2, max_updates=40, check_every=20, learning_rate=1e30)
     assert np.isnan(success.updates_to_solve(EASY, settings, "IRNN", 10)).all()
+
+
+def test_reber_sets_have_no_string_in_common():
+    train, test = embedded_reber.string_sets(np.random.default_rng(0), n=50)
+    known = {train.xs[:, k].tobytes() for k in range(50)}
+    new = {test.xs[:, k].tobytes() for k in range(50)}
+    assert len(new) == 50
+    assert not known & new
+
+
+def test_mistakes_counts_the_strings_with_an_illegal_symbol_on_top_somewhere():
+    net, strings = embedded_reber.NET, tasks.embedded_reber(0, 30)
+    params = net.init(np.random.default_rng(0), 2, 2.0, {})
+    expected = np.zeros(2)
+    for k, length in enumerate(strings.lengths):
+        xs = np.stack([strings.xs[:length, k]] * 2, axis=1)
+        _, steps = net.forward(params, xs)
+        _, out = net.outputs_at(params, steps.y, xs)
+        for network in range(2):
+            ranked = np.argsort(-out[:, network], axis=-1)
+            legal = strings.legal[:length, k]
+            expected[network] += any(
+                set(order[: may.sum()]) != set(np.flatnonzero(may))
+                for order, may in zip(ranked, legal, strict=True)
+            )
+    assert np.array_equal(embedded_reber.mistakes(params, strings), expected)
+
+
+def test_an_external_reset_makes_every_string_of_a_stream_a_first_one():
+    variant = continual_reber.VARIANTS["standard, external reset"]
+    params = variant.net.init(np.random.default_rng(0), 2, 1.0, {})
+    grammar = tasks.EmbeddedReber(0, (2, 1))
+    first = []
+    for _, step in continual_reber.run(variant, params, grammar, 60):
+        starts = grammar.state[:, 0] == 1
+        first += [(k, tuple(step.c[k, 0])) for k in np.flatnonzero(starts)]
+    assert len(first) > 4
+    assert len(set(first)) == 2  # one for each network
 
 
 def test_every_study_is_tried_here():

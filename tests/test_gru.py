@@ -152,7 +152,7 @@ def test_the_gates_start_at_one_as_in_tensorflow_1():
     [
         ({"input_size": -1}, "input_size"),
         ({"hidden_size": 0}, "hidden_size must be a positive integer, got 0"),
-        ({"reset_after": "both"}, "reset_after must be one of True, False, got 'both'"),
+        ({"reset_after": "both"}, "reset_after must be True or False, got 'both'"),
         ({"activation": "sine"}, "activation"),
         ({"gate_bias": math.inf}, "gate_bias"),
         ({"kernel_initializer": "zeros"}, "kernel_initializer"),

@@ -13,7 +13,7 @@ from properties import (
 )
 
 from npylstm.analysis.gradient_check import check_layer
-from npylstm.cells.lstm import LSTMCell
+from npylstm.cells.lstm import LSTMCell, LSTMState
 from npylstm.cells.rnn import RNNCell
 from npylstm.sequence.layers import (
     Bidirectional,
@@ -24,7 +24,7 @@ from npylstm.sequence.layers import (
     as_layer,
     reverse,
 )
-from npylstm.sequence.unroll import unroll, unroll_backward
+from npylstm.sequence.unroll import truncated_backward, unroll, unroll_backward
 
 T, B, D, H = 5, 3, 4, 4
 
@@ -486,3 +486,20 @@ def test_a_bare_cell_stands_for_a_recurrent_layer():
     assert as_layer(cell) == Recurrent(cell)
     assert Residual(cell).inner == Recurrent(cell)
     assert as_layer(Residual(cell)) == Residual(cell)
+
+
+@pytest.mark.parametrize("truncation", [(2, 3), (5, 5), (1, 9)])
+def test_a_truncated_layer_carries_gradients_back_like_truncated_backward(truncation):
+    cell = LSTMCell(D, H)
+    params, rng = cell.init(0), np.random.default_rng(1)
+    xs, doutputs = rng.standard_normal((5, 2, D)), rng.standard_normal((5, 2, H))
+    dstate = LSTMState(*rng.standard_normal((2, 2, H)))
+    _, _, tape = unroll(cell, params, xs)
+    expected = truncated_backward(cell, params, tape, doutputs, *truncation, dstate)
+    layer = Recurrent(cell, truncation=truncation)
+    _, _, its_tape = layer.forward(params, xs)
+    got = layer.backward(params, its_tape, doutputs, dstate)
+    np.testing.assert_array_equal(got[0], expected[0])
+    np.testing.assert_array_equal(got[1], expected[1])
+    for name in params:
+        np.testing.assert_array_equal(got[2][name], expected[2][name])

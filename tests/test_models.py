@@ -10,7 +10,7 @@ from npylstm.analysis.gradient_check import check_model
 from npylstm.cells.lstm import LSTMCell
 from npylstm.cells.rnn import RNNCell
 from npylstm.losses import mean_squared_error, softmax_cross_entropy
-from npylstm.models import SequenceModel
+from npylstm.models import LOSSES, SequenceModel
 from npylstm.sequence.layers import Bidirectional, Dropout, Stack
 from npylstm.sequence.unroll import unroll
 
@@ -184,7 +184,29 @@ def test_single_precision_stays_single(loss, every_step, lengths):
     assert_close(results, model.loss_and_grads(params, xs, targets, lengths), 1e-4, 1e-4)
 
 
-@pytest.mark.parametrize("loss", ["cross_entropy", "mean_squared_error"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_loss_of_padded_sequences_is_the_mean_over_their_real_steps(loss):
+    model = SequenceModel(LSTMCell(D, H), K, loss, every_step=True)
+    params, xs, targets = batch(model, np.random.default_rng(0))
+    lengths = [4, 1, 0, 2]
+    total = 0.0
+    for b, n in enumerate(lengths):
+        if n:
+            y = model.predict(params, xs[:n, b : b + 1])
+            total += LOSSES[loss](y, targets[:n, b : b + 1])[0].sum()
+    got, _ = model.loss_and_grads(params, xs, targets, lengths)
+    assert got == pytest.approx(total / sum(lengths), rel=1e-12)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_batch_without_a_single_step_costs_nothing(loss):
+    model = SequenceModel(LSTMCell(D, H), K, loss, every_step=True)
+    total, grads = model.loss_and_grads(*batch(model, np.random.default_rng(0)), [0] * B)
+    assert total == 0
+    assert not any(grad.any() for grad in grads.values())
+
+
+@pytest.mark.parametrize("loss", LOSSES)
 def test_padded_steps_of_the_targets_do_not_count(loss):
     model = SequenceModel(LSTMCell(D, H), K, loss, every_step=True)
     params, xs, targets = batch(model, np.random.default_rng(0))
@@ -234,3 +256,20 @@ def test_the_tutorials_model_has_6674_parameters():
     """LSTM(28) on rows of 28 pixels and a dense head for 10 digits."""
     params = SequenceModel(LSTMCell(28, 28), 10).init(0)
     assert sum(array.size for array in params.values()) == 6674
+
+
+@pytest.mark.parametrize("layer", [LSTMCell(D, H), Stack([LSTMCell(D, H), RNNCell(H, H)])])
+def test_segments_with_carried_state_predict_what_the_whole_sequence_does(layer):
+    model = SequenceModel(layer, K, every_step=True, head_std=0.5)
+    params, xs, targets = batch(model, np.random.default_rng(0))
+    state, ys, losses = None, [], []
+    for part in (slice(0, 2), slice(2, 3), slice(3, len(xs))):
+        before = state
+        y, state = model.predict_segment(params, xs[part], before)
+        loss, _, also = model.train_segment(params, xs[part], targets[part], before)
+        assert_identical(also, state)
+        ys.append(y)
+        losses.append(loss * len(y))
+    np.testing.assert_allclose(np.concatenate(ys), model.predict(params, xs), rtol=1e-12)
+    whole, _ = model.loss_and_grads(params, xs, targets)
+    np.testing.assert_allclose(sum(losses) / len(xs), whole, rtol=1e-12)

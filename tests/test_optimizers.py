@@ -124,6 +124,24 @@ def test_trajectory_equals_pytorch(optimizer):
             np.testing.assert_allclose(params[name], w.detach().numpy(), rtol=0, atol=1e-14)
 
 
+@pytest.mark.parametrize(
+    ("optimizer", "gradient", "expected"),
+    [
+        (SGD(0.1), 0.5, 0.95),
+        # sqrt(ms) = sqrt(¼ g²) = 1e-8 = epsilon, so that the step is 0.1 · 2e-8 / (1e-8 + 1e-8)
+        (RMSProp(0.1, 0.75, convention="torch"), 2e-8, 0.9),
+        (RMSProp(0.1, 0.75, centered=True, convention="torch"), 2e-8, 1 - 0.2 / (3**0.5 / 2 + 1)),
+        # m_hat = sqrt(v_hat) = g = epsilon, so that the step is 0.1 · 1e-8 / (1e-8 + 1e-8)
+        (Adam(0.1), 1e-8, 0.95),
+    ],
+    ids=repr,
+)
+def test_a_first_step_from_one_by_hand(optimizer, gradient, expected):
+    params = {"w": np.ones(1)}
+    params, _ = optimizer.update(params, {"w": np.full(1, gradient)}, optimizer.init(params))
+    np.testing.assert_allclose(params["w"], expected, rtol=1e-14)
+
+
 def test_the_defaults_are_those_of_tensorflow_and_pytorch():
     # tf.train.RMSPropOptimizer(learning_rate, decay=0.9, momentum=0.0, epsilon=1e-10, ...)
     assert RMSProp() == RMSProp(0.001, 0.9, 0.0, 1e-10, centered=False, convention="tf1")
@@ -327,6 +345,11 @@ def test_clip_by_value_equals_pytorch(dtype, limit):
     clipped = clip_by_value({"w": g}, limit)["w"]
     assert clipped.dtype == dtype
     np.testing.assert_array_equal(clipped, w.grad.numpy())
+
+
+def test_clip_by_value_bounds_each_entry_on_both_sides_and_keeps_nan():
+    clipped = clip_by_value({"w": np.array([-np.inf, -3, -0.5, 0.2, 0.7, np.nan])}, 0.5)
+    np.testing.assert_array_equal(clipped["w"], [-0.5, -0.5, -0.5, 0.2, 0.5, np.nan])
 
 
 # Bad input.

@@ -153,8 +153,3 @@ def test_every_room_can_be_imported_first():
 
 def test_the_package_is_typed():
     assert importlib.resources.files("npylstm").joinpath("py.typed").is_file()
-
-
-def test_the_version_is_the_one_in_the_metadata():
-    metadata = Path(__file__).parent.parent / "setup.cfg"
-    assert f"\nversion = {npylstm.__version__}\n" in metadata.read_text(encoding="utf-8")

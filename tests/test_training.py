@@ -4,10 +4,6 @@ import csv
 import errno
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -166,6 +162,36 @@ def test_shuffle_sees_every_sequence_and_another_order_each_epoch(monkeypatch):
     assert not np.array_equal(first, np.arange(48))
 
 
+@pytest.fixture
+def seen(monkeypatch):
+    """Each step's loss and the first number from its generator, as the loop goes along."""
+    seen = []
+    right = SequenceModel.loss_and_grads
+
+    def watched(*args, rng):
+        loss, grads = right(*args, rng=rng)
+        seen.append((float(loss), rng.random()))
+        return loss, grads
+
+    monkeypatch.setattr(SequenceModel, "loss_and_grads", watched)
+    return seen
+
+
+def test_the_train_loss_of_an_epoch_is_the_mean_over_its_steps(seen):
+    states = toy_trainer().states(toy_trainer().start(), toy(), toy(), epochs=3)
+    seen.clear()
+    history = last(states).history
+    losses = np.array(seen)[:, 0].reshape(3, 6)
+    np.testing.assert_allclose([epoch.train_loss for epoch in history], losses.mean(axis=1))
+
+
+def test_every_step_of_a_run_draws_masks_of_its_own(seen):
+    states = toy_trainer().states(toy_trainer().start(), toy(), toy(), epochs=3)
+    seen.clear()
+    last(states)
+    assert len({draw for _, draw in seen}) == 18
+
+
 def test_steps_change_nothing_they_were_given():
     trainer, data = toy_trainer(clip_norm=0.1, clip_value=0.1), toy()
     start = trainer.start()
@@ -279,17 +305,19 @@ def test_zero_epochs_are_refused():
         toy_trainer().states(toy_trainer().start(), toy(), toy(), epochs=0)
 
 
-def test_loss_that_is_not_finite_stops_the_run_and_names_the_step(monkeypatch):
-    losses = iter([1.0] * 10 + [np.nan])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_loss_that_is_not_finite_stops_the_run_and_names_the_step(monkeypatch, bad):
+    trainer = toy_trainer()  # with six steps in an epoch
+    states = trainer.states(trainer.start(), toy(), toy(), epochs=5)
+    losses = iter([1.0] * 10 + [bad])
     right = SequenceModel.loss_and_grads
     monkeypatch.setattr(
         SequenceModel,
         "loss_and_grads",
         lambda *args, **options: (np.float64(next(losses)), right(*args, **options)[1]),
     )
-    trainer = toy_trainer()  # with six steps in an epoch
-    with pytest.raises(FloatingPointError, match="the loss became nan at step 11"):
-        last(trainer.states(trainer.start(), toy(), toy(), epochs=5))
+    with pytest.raises(FloatingPointError, match=f"the loss became {bad} at step 11"):
+        last(states)
 
 
 def test_parameters_that_explode_stop_the_run_without_a_warning():
@@ -361,7 +389,7 @@ def test_descriptions_of_something_else_are_refused(config, message):
 def test_checkpoints_that_hold_another_model_or_none_are_refused(tmp_path, meta):
     params = SequenceModel(LSTMCell(3, 4), 2).init(0)
     checkpoint.save(tmp_path / "model.npz", params, meta)
-    with pytest.raises(ValueError, match=r"model\.npz does not hold a model"):
+    with pytest.raises(ValueError, match=r"model\.npz holds no (sound )?model"):
         load_model(tmp_path / "model.npz")
 
 
@@ -585,48 +613,6 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
 def test_data_are_found_again_from_another_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert Settings(data="mnist").data == str(tmp_path / "mnist")
-
-
-def kill_and_resume(folder, delay):
-    """Run the command, kill it without warning, then let it go on to its end."""
-    command = [sys.executable, "-m", "npylstm", "train"]
-    options = "--hidden-size 4 --batch-size 1000 --epochs 3 --checkpoint-interval 1 --shuffle"
-    process = subprocess.Popen(
-        [*command, *options.split(), "--out", str(folder)], stdout=subprocess.DEVNULL
-    )
-    while not (folder / "config.json").exists() and process.poll() is None:
-        time.sleep(0.001)
-    time.sleep(delay)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    run = Run.open(folder)
-    run.train()
-    return run
-
-
-def test_a_killed_run_goes_on_to_the_same_history(finished, tmp_path):
-    run = kill_and_resume(tmp_path / "run", delay=0.3)
-    assert same_state(run.state, finished.state)
-
-
-@pytest.mark.slow
-def test_runs_killed_at_any_moment_go_on_to_the_same_history(finished, tmp_path):
-    for k, delay in enumerate(np.random.default_rng(0).uniform(0, 1, 20)):
-        run = kill_and_resume(tmp_path / str(k), delay)
-        assert same_state(run.state, finished.state)
-
-
-@pytest.mark.slow
-def test_memory_stays_flat_over_200_000_steps():
-    resource = pytest.importorskip("resource")
-    data = toy(64)
-    trainer = Trainer(SequenceModel(LSTMCell(3, 2), 3), RMSProp(), 8, shuffle=True)
-    peaks = []
-    for n, _ in enumerate(trainer.states(trainer.start(), data, data, epochs=25_000), start=1):
-        if n in (20_000, 200_000):
-            peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-    assert len(peaks) == 2
-    assert peaks[1] - peaks[0] < 8_000  # kB; the history alone has 25,000 lines
 
 
 # Gradient flow

@@ -11,7 +11,6 @@ from npylstm.backend import Array, to_numpy
 from npylstm.cells.base import Cell, Params
 from npylstm.models import SequenceModel
 from npylstm.sequence.layers import Recurrent
-from npylstm.sequence.unroll import Tape, truncated_backward
 
 
 @dataclass(frozen=True)
@@ -70,28 +69,9 @@ def truncation_bias(
 
     full = gradient(Recurrent(cell))
     norm = np.linalg.norm(full)
-    truncated = [gradient(_Truncated(cell, path="unroll", k1=k1 or k2, k2=k2)) for k2 in lengths]
+    truncated = [gradient(Recurrent(cell, truncation=(k1 or k2, k2))) for k2 in lengths]
     return TruncationBias(
         np.array(lengths),
         np.array([np.linalg.norm(part - full) / norm for part in truncated]),
         np.array([part @ full / (np.linalg.norm(part) * norm) for part in truncated]),
     )
-
-
-@dataclass(frozen=True)
-class _Truncated(Recurrent):
-    """A layer whose backward pass is truncated."""
-
-    k1: int = 1
-    k2: int = 1
-
-    def backward(
-        self,
-        params: Params,
-        tape: Tape,
-        doutputs: Array | None = None,
-        dstate: Any = None,
-        need_dxs: bool = True,
-    ) -> tuple[Array, Any, Params]:
-        dxs, grads = truncated_backward(self.cell, params, tape, doutputs, self.k1, self.k2)
-        return dxs, None, grads

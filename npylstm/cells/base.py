@@ -144,8 +144,9 @@ class Cell(ABC):
 
     def check_state(self, name: str, state: Any, B: int) -> None:
         """Raise TypeError or ValueError unless `state`, called `name`, has B rows and fits."""
-        sizes = self.state_sizes
-        if not isinstance(state, tuple) or len(state) != len(sizes):
-            raise ValueError(f"{name} must be a {type(sizes).__name__}, got {state!r}")
-        for field, size, array in zip(type(sizes).__annotations__, sizes, state, strict=True):
+        sizes: Any = self.state_sizes
+        if type(state) is not type(sizes):  # another tuple may have h and c in another order
+            wanted, got = type(sizes).__name__, type(state).__name__
+            raise TypeError(f"{name} must be of type {wanted}{sizes._fields}, got {got}")
+        for field, size, array in zip(sizes._fields, sizes, state, strict=True):
             check_array(f"{name}.{field}", array, (B, size))

@@ -8,7 +8,7 @@ import numpy as np
 from npylstm.activations import ACTIVATIONS, check_activation, sigmoid
 from npylstm.backend import Array, array_module
 from npylstm.cells.base import Cache, Cell, Params, mT
-from npylstm.checks import check_choice, check_number, check_size
+from npylstm.checks import check_flag, check_number, check_size
 from npylstm.initializers import Rng, cast, check_initializers, draw_kernel
 
 
@@ -104,7 +104,7 @@ class GRUCell(Cell):
     def __post_init__(self) -> None:
         check_size("input_size", self.input_size)
         check_size("hidden_size", self.hidden_size)
-        check_choice("reset_after", self.reset_after, (True, False))
+        check_flag("reset_after", self.reset_after)
         check_activation("activation", self.activation)
         check_number("gate_bias", self.gate_bias)
         check_initializers(self.kernel_initializer, self.recurrent_initializer)

@@ -12,7 +12,7 @@ from npylstm.activations import ACTIVATIONS, check_activation, sigmoid
 from npylstm.backend import Array, array_module
 from npylstm.cells.base import Cache, Cell, Params, State, mT
 from npylstm.cells.lstm import LSTMState
-from npylstm.checks import check_choice, check_number, check_size
+from npylstm.checks import check_choice, check_flag, check_number, check_size
 from npylstm.initializers import Rng, cast, check_initializers, draw, draw_kernel
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -191,7 +191,7 @@ class LSTMVariant(Cell):
         check_size("hidden_size", self.hidden_size)
         check_number("forget_bias", self.forget_bias)
         for flag in _FLAGS:
-            check_choice(flag, getattr(self, flag), (True, False))
+            check_flag(flag, getattr(self, flag))
         check_activation("input_activation", self.input_activation)
         check_activation("output_activation", self.output_activation)
         if self.projection_size is not None:

@@ -28,7 +28,7 @@ class RNNCache(NamedTuple):
 
 @dataclass(frozen=True)
 class RNNCell(Cell):
-    """Vanilla recurrent cell (Elman 1990; Graves 2012, eqs. 3.30-3.34).
+    """Vanilla recurrent cell (Elman 1990; Graves 2012, sec. 3.2).
 
     ::
 

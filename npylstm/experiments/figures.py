@@ -149,7 +149,7 @@ def forgetting(ax: Any, result: Result) -> Any:
         low, median, high = np.quantile(f, [0.25, 0.5, 0.75], axis=0)
         ax.plot(symbols, median, label=f"{name} (median and quartiles)", **style)
         ax.fill_between(symbols, low, high, color=style["color"], alpha=0.2)
-    ax.set_xticks(symbols, ["", "T or P", "E", "B", "T or P", "B", ""])
+    ax.set_xticks(symbols, ["E", "T or P", "E", "B", "T or P", "B", "T or P"])
     ax.set(xlabel="symbol: the end of a string and the start of the next", ylabel="forget gate f")
     ax.set(ylim=(-0.03, 1.03))
     ax.set_title("The network learns to forget at the start of a string")

@@ -64,7 +64,7 @@ RNN_BACKWARD = (
 )
 RNN_ACTIVATIONS = {
     "tanh": {"function": "tanh(x + r)", "slope": "(T(1) - h * h)"},
-    "relu": {"function": "max(x + r, T(0))", "slope": "T(h > T(0))"},
+    "relu": {"function": "(x + r) * T(x + r > T(0))", "slope": "T(h > T(0))"},
 }
 
 

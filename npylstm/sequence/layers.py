@@ -25,6 +25,8 @@ from npylstm.sequence.unroll import (
     Lengths,
     alive_mask,
     check_sequence,
+    check_truncation,
+    truncated_backward,
     unroll,
     unroll_backward,
 )
@@ -48,6 +50,11 @@ class Layer(ABC):
     @abstractmethod
     def output_size(self) -> int:
         """The width of the output."""
+
+    @property
+    @abstractmethod
+    def cells(self) -> list[Cell]:
+        """The cells inside, from the bottom up."""
 
     @abstractmethod
     def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
@@ -142,6 +149,8 @@ class Recurrent(Layer):
     path : str
         `"auto"` takes a fused kernel where there is one for the cell and the arrays, and `unroll`
         elsewhere; `"fused"` and `"unroll"` force one of the two.
+    truncation : tuple of int, optional
+        k1 and k2 of `truncated_backward`: how far back gradients are carried. It takes `unroll`.
     threads : int
         On how many threads a fused kernel runs, each with a part of the batch. It pays for wide
         layers, from some 128 units on.
@@ -155,8 +164,15 @@ class Recurrent(Layer):
     cell: Cell
     path: str = "auto"
     threads: int = 1
+    truncation: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.cell, Cell):
+            raise TypeError(f"cell must be a Cell, got {self.cell!r}")
+        if self.truncation is not None:
+            check_truncation(*self.truncation)
+            if self.path == "fused":
+                raise ValueError(f"truncation = {self.truncation} can't take path='fused'")
         check_choice("path", self.path, ("auto", "fused", "unroll"))
         check_size("threads", self.threads)
 
@@ -169,6 +185,11 @@ class Recurrent(Layer):
     def output_size(self) -> int:
         """The width of the cell's output."""
         return self.cell.output_size
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cell alone."""
+        return [self.cell]
 
     def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
         """Draw the cell's parameters."""
@@ -192,6 +213,8 @@ class Recurrent(Layer):
 
         Outputs of a fused kernel are read-only where they look into its tape.
         """
+        if self.truncation is not None:
+            return unroll(self.cell, params, xs, state0, lengths, state_mask, keep_tape)
         if self.path != "unroll" and state_mask is None and fused_cupy.applies(self.cell, xs):
             return fused_cupy.forward(self.cell, params, xs, state0, lengths, keep_tape)
         if self.path != "unroll":
@@ -220,12 +243,17 @@ class Recurrent(Layer):
             return fused_cupy.backward(self.cell, params, tape, doutputs, dstate, need_dxs)
         if isinstance(tape, FusedTape):
             return fused_backward(self.cell, params, tape, doutputs, dstate, need_dxs)
-        return unroll_backward(self.cell, params, tape, doutputs, dstate)
+        if self.truncation is None:
+            return unroll_backward(self.cell, params, tape, doutputs, dstate)
+        if doutputs is None:
+            first = self.cell.zero_state(tape.caches[0][0])[0]
+            doutputs = array_module(first).stack([first] * len(tape.caches))
+        return truncated_backward(self.cell, params, tape, doutputs, *self.truncation, dstate)
 
 
 @dataclass(frozen=True)
 class Stack(Layer):
-    """Layers on top of each other: each reads the outputs of the one below (Graves 2012, fig. 3.2).
+    """Layers on top of each other: each reads the outputs of the one below.
 
     The state is a tuple with each layer's state; parameters are named `"0.W_x"`, `"1.W_x"`, ...
 
@@ -245,7 +273,7 @@ class Stack(Layer):
     def __post_init__(self) -> None:
         if not isinstance(self.layers, Sequence) or len(self.layers) == 0:
             raise ValueError(f"layers must be a sequence of at least one, got {self.layers!r}")
-        if len({id(layer) for layer in self.layers}) < len(self.layers):
+        if _repeat(self.cells):
             raise ValueError(
                 "layers holds the same object more than once, as [cell] * n does; every layer has "
                 "parameters of its own, so make each one anew: [LSTMCell(...) for _ in range(n)]"
@@ -276,6 +304,11 @@ class Stack(Layer):
     def output_size(self) -> int:
         """The width of the top layer's output."""
         return self.inner[-1].output_size
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells of all layers, from the bottom up."""
+        return [cell for layer in self.inner for cell in layer.cells]
 
     def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
         """Draw every layer's parameters, from the bottom up."""
@@ -352,7 +385,7 @@ class Bidirectional(Layer):
     backward_layer: Layer | Cell
 
     def __post_init__(self) -> None:
-        if self.forward_layer is self.backward_layer:
+        if _repeat(self.cells):
             raise ValueError(
                 "forward_layer and backward_layer are the same object; each direction has "
                 "parameters of its own, so make each one anew"
@@ -378,6 +411,11 @@ class Bidirectional(Layer):
     def output_size(self) -> int:
         """The widths of both outputs together."""
         return sum(side.output_size for side in self.inner)
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells of the forward layer, then those of the backward layer."""
+        return [cell for layer in self.inner for cell in layer.cells]
 
     def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
         """Draw the parameters of the forward layer, then those of the backward layer."""
@@ -459,6 +497,11 @@ class _Wrapper(Layer):
     def output_size(self) -> int:
         """The width of the inner layer's output."""
         return self.inner.output_size
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells of the inner layer."""
+        return self.inner.cells
 
     def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
         """Draw the inner layer's parameters; there are no others."""
@@ -636,6 +679,11 @@ def reverse(xs: Array, lengths: Lengths = None) -> Array:
     t = np.arange(len(xs)).reshape(-1, *(1,) * (xs.ndim - 1))
     source = np.where(t < ends[:, None], ends[:, None] - 1 - t, t)
     return xp.take_along_axis(xs, xp.asarray(source), axis=0)
+
+
+def _repeat(cells: Sequence[Cell]) -> bool:
+    """Whether the same cell object stands in two places."""
+    return len({id(cell) for cell in cells}) < len(cells)
 
 
 def _times(a: Array, mask: Array | None) -> Array:

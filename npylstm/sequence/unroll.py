@@ -1,5 +1,6 @@
 """The loop over time: any cell forward through a sequence, and back-propagation through time."""
 
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -132,9 +133,9 @@ def backward_steps(
     grads : dict of arrays
         The parameters' gradients by step t alone.
     """
+    _check_tape(tape)
     check_gradients(cell, len(tape.caches), tape.caches[-1][0].shape[:-1], doutputs, dstate)
-    zeros = cell.zero_state(tape.caches[-1][0])
-    dstate = zeros if dstate is None else type(zeros)(*dstate)
+    dstate = cell.zero_state(tape.caches[-1][0]) if dstate is None else dstate
     xp = array_module(dstate[0])
     for t in reversed(range(len(tape.caches))):
         carried = dstate
@@ -194,8 +195,14 @@ def unroll_backward(
 
 
 def truncated_backward(
-    cell: Cell, params: Params, tape: Tape, doutputs: Array, k1: int, k2: int
-) -> tuple[Array, Params]:
+    cell: Cell,
+    params: Params,
+    tape: Tape,
+    doutputs: Array,
+    k1: int,
+    k2: int,
+    dstate: Any = None,
+) -> tuple[Array, Any, Params]:
     """Back-propagate through truncated time: BPTT(k2; k1) of Williams & Peng (1990).
 
     Every k1 steps, counted from the end, the gradients injected in the last k1 steps are carried
@@ -209,11 +216,15 @@ def truncated_backward(
         Steps from one backward pass to the next.
     k2 : int
         Steps that each backward pass covers, at least k1.
+    dstate
+        As in `unroll_backward`; the last pass carries it back.
 
     Returns
     -------
     dxs : array (T, B, D)
         The truncated ∂L/∂xs.
+    dstate0 : named tuple of arrays (B, H)
+        The truncated ∂L/∂(initial state).
     grads : dict of arrays
         The truncated ∂L/∂(each parameter).
 
@@ -222,22 +233,40 @@ def truncated_backward(
     ValueError
         k1 or k2 below one, or k2 < k1, which would leave out gradients altogether.
     """
-    check_size("k1", k1)
-    check_size("k2", k2)
-    if k2 < k1:
-        raise ValueError(f"k2 must be at least k1 = {k1}, got {k2}")
-    T = len(doutputs)
+    check_truncation(k1, k2)
+    _check_tape(tape)
+    T, x = len(tape.caches), tape.caches[-1][0]
+    check_gradients(cell, T, x.shape[:-1], doutputs, dstate)
     dxs: list[Array] = [0.0] * T
+    dstate0 = cell.zero_state(x)
     total: Params = {}
     for stop in range(T, 0, -k1):
         start = max(stop - k2, 0)
         injected = doutputs[start:stop].copy()
         injected[: max(stop - k1, 0) - start] = 0
-        steps = backward_steps(cell, params, tape.window(start, stop), injected)
-        for t, _, dx, _, grads in steps:
+        last = dstate if stop == T else None
+        steps = backward_steps(cell, params, tape.window(start, stop), injected, last)
+        for t, _, dx, dstate_prev, grads in steps:
             dxs[start + t] = dxs[start + t] + dx
             total = add_params(total, grads)
-    return array_module(doutputs).stack(dxs), total
+            passed = dstate_prev
+        if start == 0:
+            dstate0 = map_state(operator.add, dstate0, passed)
+    return array_module(x).stack(dxs), dstate0, total
+
+
+def _check_tape(tape: Any) -> None:
+    if not isinstance(tape, Tape):
+        kind = type(tape).__name__
+        raise TypeError(f"tape must be that of unroll with keep_tape=True, got {kind}")
+
+
+def check_truncation(k1: int, k2: int) -> None:
+    """Raise ValueError unless k1 and k2 are whole numbers with 1 <= k1 <= k2."""
+    check_size("k1", k1)
+    check_size("k2", k2)
+    if k2 < k1:
+        raise ValueError(f"k2 must be at least k1 = {k1}, got {k2}")
 
 
 def add_params(total: Params, grads: Params) -> Params:
