@@ -230,12 +230,30 @@ def test_outputs_outlive_their_tape(cell):
 def test_outputs_that_look_into_the_tape_cannot_be_written_to():
     cell = LSTMCell(D, H)
     params, xs, *_ = sequence(cell, np.random.default_rng(7))
-    outputs, _, _ = fused(cell, params, xs)
+    outputs, state, tape = fused(cell, params, xs)
     with pytest.raises(ValueError, match="read-only"):
         outputs[0] = 0
+    assert not any(np.shares_memory(s, kept) for s in state for kept in (tape.us, tape.slopes))
     outputs, _, tape = fused(cell, params, xs, keep_tape=False)
     outputs[0] = 0
     assert tape is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reused"), [(1001, False), (1000, True), (500, True), (499, False)]
+)
+def test_memory_that_nobody_sees_is_used_again_where_it_fits(wanted, reused):
+    workspace._idle.clear()
+    workspace.borrow((1000,), np.float64)  # and given back at once
+    (memory,) = workspace._idle
+    assert np.shares_memory(workspace.borrow((wanted,), np.float64), memory) == reused
+
+
+def test_one_network_reads_batches_on_a_leading_axis():
+    cell = LSTMCell(D, H)
+    params, xs, *_ = sequence(cell, np.random.default_rng(7))
+    both = np.stack([xs, -xs], axis=1)
+    assert_identical(Recurrent(cell).forward(params, both)[:2], unroll(cell, params, both)[:2])
 
 
 def test_threads_of_the_user_do_not_disturb_each_other():

@@ -212,6 +212,12 @@ def test_the_same_seed_draws_the_same_parameters(layer):
     assert_identical(layer.init(3, np.float32), transform(np.float32, layer.init(3)))
 
 
+@every_layer
+def test_no_two_matrices_are_drawn_alike(layer):
+    drawn = [w.ravel()[:4] for seed in (3, 4) for w in layer.init(seed).values() if w.ndim > 1]
+    assert len({tuple(w) for w in drawn}) == len(drawn)
+
+
 # ------------------------------------------------------------------ Recurrent and Stack
 
 
@@ -493,11 +499,11 @@ def test_a_truncated_layer_carries_gradients_back_like_truncated_backward(trunca
     cell = LSTMCell(D, H)
     params, rng = cell.init(0), np.random.default_rng(1)
     xs, doutputs = rng.standard_normal((5, 2, D)), rng.standard_normal((5, 2, H))
-    dstate = LSTMState(*rng.standard_normal((2, 2, H)))
-    _, _, tape = unroll(cell, params, xs)
+    state0, dstate = (LSTMState(*rng.standard_normal((2, 2, H))) for _ in range(2))
+    _, _, tape = unroll(cell, params, xs, state0)
     expected = truncated_backward(cell, params, tape, doutputs, *truncation, dstate)
     layer = Recurrent(cell, truncation=truncation)
-    _, _, its_tape = layer.forward(params, xs)
+    _, _, its_tape = layer.forward(params, xs, state0)
     got = layer.backward(params, its_tape, doutputs, dstate)
     np.testing.assert_array_equal(got[0], expected[0])
     np.testing.assert_array_equal(got[1], expected[1])

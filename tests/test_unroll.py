@@ -404,6 +404,38 @@ def test_truncation_agrees_with_detached_states_of_pytorch(torch_reference, cell
 
 @every_cell
 @with_lengths
+@pytest.mark.parametrize(("k1", "k2"), [(1, 3), (2, 2), (2, 5), (4, 5)])
+def test_truncation_is_a_backward_pass_over_each_window_by_itself(cell, lengths, k1, k2):
+    rng = np.random.default_rng(0)
+    params, xs, state0, doutputs, dstate = sequence(cell, rng)
+    mask = rng.integers(0, 2, (T, B, H)) * 2.0
+    _, _, tape = unroll(cell, params, xs, state0, lengths, mask)
+    ends = np.full(B, T) if lengths is None else np.array(lengths)
+
+    dxs, dstate0 = np.zeros_like(xs), map_state(np.zeros_like, state0)
+    grads = {name: np.zeros_like(w) for name, w in params.items()}
+    for stop in range(T, 0, -k1):
+        start, before = max(stop - k2, 0), state0
+        if start > 0:
+            first = np.minimum(ends, start)
+            _, before, _ = unroll(cell, params, xs[:start], state0, first, mask[:start])
+        part, length = slice(start, stop), np.clip(ends - start, 0, stop - start)
+        _, _, window = unroll(cell, params, xs[part], before, length, mask[part])
+        injected = doutputs[part] * (np.arange(start, stop) >= stop - k1)[:, None, None]
+        last = dstate if stop == T else None
+        dx, dbefore, grad = unroll_backward(cell, params, window, injected, last)
+        dxs[part] += dx
+        grads = {name: grads[name] + grad[name] for name in grads}
+        if start == 0:
+            dstate0 = map_state(np.add, dstate0, dbefore)
+
+    assert_close(
+        truncated_backward(cell, params, tape, doutputs, k1, k2, dstate), (dxs, dstate0, grads)
+    )
+
+
+@every_cell
+@with_lengths
 def test_truncation_leaves_its_arguments_alone(cell, lengths):
     params, xs, state0, doutputs, _ = read_only(sequence(cell, np.random.default_rng(0)))
     _, _, tape = unroll(cell, params, xs, state0, lengths)

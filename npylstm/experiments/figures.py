@@ -50,10 +50,11 @@ def learning_curves(ax: Any, result: Result) -> Any:
     ax.plot(x, median, color="black", label="median; who has learnt keeps the last error")
     learnt = result.curves["solved at"]
     learnt = learnt[np.isfinite(learnt)]
-    ax.plot(learnt, np.zeros_like(learnt), "|", color=COLOURS[1], markersize=14, clip_on=False,
-            label=f"learnt ({result.rows[0]['solved']})")  # fmt: skip
-    ax.axvline(float(result.curves["published"]), color=COLOURS[2], linestyle="--",
-               label="published mean")  # fmt: skip
+    ticks = {"color": COLOURS[1], "markersize": 14, "clip_on": False, "in_layout": False}
+    label = f"learnt ({result.rows[0]['solved']})"
+    ax.plot(learnt, np.zeros_like(learnt), "|", label=label, **ticks)
+    published = float(result.curves["published"])
+    ax.axvline(published, color=COLOURS[2], linestyle="--", label="published mean")
     ax.set(xlabel="training sequences", ylabel="mean absolute error", ylim=(0, None))
     ax.set_title(result.title)
     ax.legend(fontsize="small")

@@ -65,10 +65,11 @@ def study(problem: Problem, published: int, settings: Settings, executor: Execut
     rng, n = np.random.default_rng([settings.seed, 1]), settings.test_sequences
     errors = np.array([test_errors(problem, params, k, n, rng) for k in range(settings.seeds)])
     wrong = (errors.max(axis=-1) >= problem.tolerance).sum(axis=1)
+    learnt = np.isfinite(sequences)
     row: Row = {"published": published, "weights": problem.net.n_weights}
     row |= solved_row(sequences, settings.max_sequences)
     row |= {
-        f"wrong of {n}, worst solver": int(wrong[np.isfinite(sequences)].max(initial=0)),
+        f"wrong of {n}, worst solver": int(wrong[learnt].max()) if learnt.any() else None,
         f"wrong of {n}, median of all": int(np.median(wrong)),
         "mean |error|, all": float(errors.mean()),
     }
