@@ -352,6 +352,16 @@ def test_clip_passes_the_gradient_up_to_the_limit_itself_as_tensorflow_does(c, k
     assert dstate_prev.c == slope
 
 
+def test_each_clip_bounds_its_own_value_on_both_sides():
+    cell = LSTMVariant(D, H, projection_size=3, cell_clip=0.3, projection_clip=0.1)
+    params, xs, state0, *_ = random_case(cell, np.random.default_rng(0), B=20)
+    state, cache = cell.forward(params, xs[0], state0)
+    c = np.clip(cache.f * state0.c + cache.i * cache.g, -0.3, 0.3)
+    h = np.clip((cache.o * np.tanh(c)) @ params["W_p"], -0.1, 0.1)
+    assert_close(state._asdict(), {"h": h, "c": c})
+    assert {h.min(), h.max(), c.min(), c.max()} == {-0.1, 0.1, -0.3, 0.3}
+
+
 def test_a_clip_does_not_turn_nan_into_a_number():
     cell = LSTMVariant(1, 1, cell_clip=0.5)
     nan = np.array([[math.nan]])

@@ -85,6 +85,16 @@ def test_extreme_logits_give_finite_results_without_warnings(dtype, data):
     assert loss.dtype == dlogits.dtype == dtype
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_logit_further_below_than_numbers_reach_has_probability_zero(dtype):
+    largest = np.finfo(dtype).max
+    logits = np.array([[largest, -largest], [-largest, largest]])
+    with np.errstate(all="raise", under="ignore"):
+        loss, dlogits = softmax_cross_entropy(logits, np.array([0, 1]))
+    assert loss == 0
+    assert not dlogits.any()
+
+
 @settings(max_examples=25, deadline=None)
 @given(shift=st.floats(-1e3, 1e3), seed=st.integers(0, 2**32 - 1))
 def test_a_shift_of_all_logits_changes_nothing(shift, seed):

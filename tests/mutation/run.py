@@ -1,0 +1,112 @@
+"""Plant mistakes in the package, one at a time, and see whether the default tests notice.
+
+    python tests/mutation/run.py                     all of them
+    python tests/mutation/run.py cells/lstm.py       those in one file, or in several
+    python tests/mutation/run.py --jobs 4            four at a time
+
+Each is planted in a copy of its own; the working tree is not touched. The exit code is 1 if the
+tests pass over a mistake that is not listed as equivalent.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from mistakes import EQUIVALENT, MISTAKES, TESTS
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 900
+"""Seconds after which the tests are stopped; a mistake that makes a loop endless is noticed too."""
+
+SETTINGS = {"OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
+"""The tests of the sound tree leave compiled files, and the copies for the mistakes have them."""
+
+
+def copy(tree: Path, folder: Path) -> None:
+    """Copy all that the tests need."""
+    for part in ("npylstm", "tests"):
+        shutil.copytree(tree / part, folder / part)
+    shutil.copy(tree / "setup.cfg", folder)
+
+
+def first_failure(tree: Path, file: str) -> str:
+    """Run the tests of a file in a tree; return what failed first, or nothing."""
+    tests = [f"tests/test_{name}.py" for name in TESTS[file]]
+    try:
+        result = subprocess.run(
+            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
+            cwd=tree,
+            env=os.environ | {"PYTHONPATH": str(tree), **SETTINGS},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+    except subprocess.TimeoutExpired:
+        return "the tests come to no end"
+    if result.returncode == 0:
+        return ""
+    failures = [line for line in result.stdout.splitlines() if line[:6] in ("FAILED", "ERROR ")]
+    return failures[0] if failures else f"exit code {result.returncode}: {result.stderr[-200:]}"
+
+
+def plant(tree: Path, mistake: tuple[str, str, str]) -> str:
+    """Return what the tests of a file notice first in a copy of `tree` with the mistake in it."""
+    file, old, new = mistake
+    with tempfile.TemporaryDirectory() as folder:
+        copy(tree, Path(folder))
+        path = Path(folder, "npylstm", file)
+        path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+        return first_failure(Path(folder), file)
+
+
+def run(tree: Path, files: list[str], jobs: int) -> int:
+    """Plant and test; print a line for each mistake and the sums; return how many survive."""
+    mistakes = [(file, *change) for file in files for change in MISTAKES[file]]
+    for file, old, _ in mistakes:
+        count = (tree / "npylstm" / file).read_text(encoding="utf-8").count(old)
+        if count != 1:
+            raise SystemExit(f"{file}: must occur once, not {count} times: {old!r}")
+
+    began = time.monotonic()
+    verdicts: list[str] = []
+    with ThreadPoolExecutor(jobs) as pool:
+        sound = pool.map(partial(first_failure, tree), files)
+        for file, failure in zip(files, sound, strict=True):
+            if failure:
+                raise SystemExit(f"the tests of {file} fail without a mistake: {failure}")
+        for mistake, failure in zip(
+            mistakes, pool.map(partial(plant, tree), mistakes), strict=True
+        ):
+            known = mistake in EQUIVALENT
+            verdicts.append("noticed" if failure else "equivalent" if known else "SURVIVES")
+            file, old, new = mistake
+            print(
+                f"{verdicts[-1]:10} {file}: {old.strip()!r} -> {new.strip()!r} {failure}",
+                flush=True,
+            )
+    sums = ", ".join(f"{verdicts.count(v)} {v}" for v in ("noticed", "equivalent", "SURVIVES"))
+    print(f"{len(mistakes)} mistakes: {sums}; {time.monotonic() - began:.0f} s")
+    return verdicts.count("SURVIVES")
+
+
+def main() -> int:
+    """Read the command line, and work on a copy, so that the tree may change meanwhile."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("files", nargs="*", default=[*MISTAKES], help="as in mistakes.py")
+    parser.add_argument("--jobs", type=int, default=1, help="how many at a time")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        copy(ROOT, Path(folder))
+        return min(run(Path(folder), options.files, options.jobs), 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
