@@ -1,8 +1,11 @@
 """How long a training step and an inference take, next to a lower bound and to other libraries.
 
-All contenders run the same network on the same batch, in turns: one step each, round after round.
+All contenders run the same network on the same batch, in turns of a few steps, round after round.
 What slows the machine down for a while slows down all of them, so their ratios can be trusted where
-a single time can't. A step on a GPU counts until the GPU has finished it.
+a single time can't. In training each step follows one like it, so the first of a turn is not timed:
+it finds another contender's data in the caches. Before it comes a rest, for the threads of some
+libraries go on waiting for work in a loop when their step has ended, and hold up whoever is next.
+A step on a GPU counts until the GPU has finished it.
 """
 
 import importlib.util
@@ -29,6 +32,8 @@ from npylstm.optimizers import RMSProp
 from npylstm.sequence.layers import Recurrent
 
 CLASSES = 10
+REST = 0.1  # seconds before a turn; threads that wait in a loop give up after some milliseconds
+TIMED = 5  # steps of a turn that count
 
 
 class Size(NamedTuple):
@@ -64,12 +69,13 @@ class Timing:
     task : str
         `"training step"` (forward, backward, RMSProp) or `"inference"` (forward to the logits).
     contender : str
-        `"fused"`, `"unroll"`, `"floor"`, `"pytorch"` or `"tensorflow"`; on a GPU `"fused gpu"`,
-        `"unroll gpu"` or `"pytorch gpu"` (cuDNN).
+        `"fused"`, `"shards"` (fused, with a part of the batch on each thread), `"unroll"`,
+        `"floor"`, `"pytorch"` or `"tensorflow"`; on a GPU `"fused gpu"`, `"unroll gpu"` or
+        `"pytorch gpu"` (cuDNN).
     median, fastest : float
         In seconds.
-    rounds : int
-        How often it ran.
+    steps : int
+        How many were timed.
     """
 
     size: Size
@@ -77,7 +83,7 @@ class Timing:
     contender: str
     median: float
     fastest: float
-    rounds: int
+    steps: int
 
 
 Step = Callable[[], Any]
@@ -97,9 +103,10 @@ def run_bench(
     sizes : sequence of Size, optional
         The networks and batches; by default `SIZES`, or with a GPU `GPU_SIZES`.
     threads : int, optional
-        How many threads NumPy's BLAS and PyTorch may use; by default what each chooses.
+        How many threads NumPy's BLAS, PyTorch and our shards may use; by default what each
+        library chooses, and one shard for every processor. With one thread there are no shards.
     seconds : float
-        How long to go on at each size and task. Every contender runs five times at least.
+        How long to go on at each size and task. Every contender has two turns at least.
     device : str
         `"cpu"`, or `"gpu"`, which compares the GPU with our fast path on the CPU, or `"auto"`.
     report : callable
@@ -121,7 +128,7 @@ def run_bench(
     found = resolve_device(device)
     timings: list[Timing] = []
     for size in sizes or (SIZES if found == "cpu" else GPU_SIZES):
-        for task, steps in contenders(Size(*size), found).items():
+        for task, steps in contenders(Size(*size), found, threads).items():
             with limited_threads(threads):  # from here on, for it finds loaded libraries only
                 times = _alternate(steps, seconds)
             new = [
@@ -133,10 +140,13 @@ def run_bench(
     return timings
 
 
-def contenders(size: Size, device: Device = "cpu") -> dict[str, dict[str, Step]]:
+def contenders(
+    size: Size, device: Device = "cpu", threads: int | None = None
+) -> dict[str, dict[str, Step]]:
     """Return each task with its contenders, each as a function of no arguments.
 
-    PyTorch and TensorFlow take part where they are installed.
+    PyTorch and TensorFlow take part where they are installed, shards where there is more than one
+    thread for them.
     """
     T, D, H, B = size
     rng = np.random.default_rng(0)
@@ -154,6 +164,8 @@ def contenders(size: Size, device: Device = "cpu") -> dict[str, dict[str, Step]]
             pairs["pytorch gpu"] = _torch(*network, "cuda")
     else:
         pairs["unroll"] = _npylstm("unroll", *network)
+        if (shards := threads or os.cpu_count() or 1) > 1:
+            pairs["shards"] = _npylstm("fused", *network, threads=shards)
         if _finds("torch"):
             pairs["pytorch"] = _torch(*network)
         if _finds("tensorflow"):
@@ -169,9 +181,15 @@ def _finds(module: str) -> bool:
 
 
 def _npylstm(
-    path: str, cell: LSTMCell, params: Params, xs: Array, labels: Array, device: Device = "cpu"
+    path: str,
+    cell: LSTMCell,
+    params: Params,
+    xs: Array,
+    labels: Array,
+    device: Device = "cpu",
+    threads: int = 1,
 ) -> tuple[Step, Step]:
-    model, optimizer = SequenceModel(Recurrent(cell, path), CLASSES), RMSProp()
+    model, optimizer = SequenceModel(Recurrent(cell, path, threads), CLASSES), RMSProp()
     params = to_device(params, device)
     xs, labels = to_device({"xs": xs, "labels": labels}, device).values()
     state = params, optimizer.init(params)
@@ -272,16 +290,17 @@ def _keras(cell: LSTMCell, params: Params, xs: Array, labels: Array) -> tuple[St
 
 
 def _alternate(steps: dict[str, Step], seconds: float) -> dict[str, list[float]]:
-    """Run the steps in turns, and return the seconds that each took in each round."""
-    for step in steps.values():
-        step()
+    """Run the steps in turns, and return the seconds that each took, every time."""
     times: dict[str, list[float]] = {name: [] for name in steps}
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(next(iter(times.values()))) < 5:
+    while time.perf_counter() < end or len(next(iter(times.values()))) < 2 * TIMED:
         for name, step in steps.items():
-            start = time.perf_counter()
+            time.sleep(REST)
             step()
-            times[name].append(time.perf_counter() - start)
+            for _ in range(TIMED):
+                start = time.perf_counter()
+                step()
+                times[name].append(time.perf_counter() - start)
     return times
 
 

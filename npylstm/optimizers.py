@@ -255,10 +255,8 @@ class RMSProp(Optimizer):
             mg = after["mg"] = slots["mg"] + (1 - self.decay) * (g - slots["mg"])
             ms = xp.maximum(ms - mg * mg, 0)  # a variance, which rounding can take below zero
         tf1 = self.convention == "tf1"
-        if tf1:
-            step = self.learning_rate * g / xp.sqrt(ms + self.epsilon)
-        else:
-            step = g / (xp.sqrt(ms) + self.epsilon)
+        step = xp.sqrt(ms + self.epsilon) if tf1 else xp.sqrt(ms) + self.epsilon
+        step = (self.learning_rate * g if tf1 else g) / step
         if self.momentum:
             step = after["mom"] = self.momentum * slots["mom"] + step
         return w - (step if tf1 else self.learning_rate * step), after

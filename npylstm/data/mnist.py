@@ -154,4 +154,5 @@ def row_sequences(images: NDArray[np.uint8], dtype: DTypeLike = np.float32) -> N
         raise ValueError(f"images must have shape (N, rows, columns), got {images.shape}")
     if not np.issubdtype(dtype, np.floating):
         raise TypeError(f"dtype must be a floating-point type, got {dtype!r}")
-    return np.multiply(images.transpose(1, 0, 2), 1 / 255, dtype=dtype, order="C")
+    # In memory each picture stays in one piece, so that a shuffled batch is quickly gathered.
+    return np.multiply(images.transpose(1, 0, 2), 1 / 255, dtype=dtype)

@@ -188,18 +188,17 @@ def _lstm_steps(
 
     # In this order neighbours and every other block form the pairs of factors below.
     gates = np.empty((6, H, B), dtype)
-    _, f, o, _, c, tanh_c = gates
+    i, f, o, g, c, tanh_c = gates
     z, sigmoids, i_f, g_c = gates[:4].reshape(4 * H, B), gates[:3], gates[:2], gates[3:5]
-    i_o, g_tanh_c = gates[:3:2], gates[3::2]
     products = np.empty((3, H, B), dtype)
     ig, fc, h = products
-    ig_fc, ig_h = products[:2], products[::2]
+    ig_fc = products[:2]
     c[...] = state0.c.T
     if cs is not None:
         cs[0] = c
 
-    views = us, us[:, H + 1 :], us[1:, :H], slopes[:, :3], slopes[:, 3:5], slopes[:, 5]
-    for t, (u, u_x, u_h_next, by_gates, by_tanhs, c_by_c) in enumerate(zip(*views, strict=False)):
+    views = us, us[:, H + 1 :], us[1:, :H], slopes[:, :3], slopes[:, 3:]
+    for t, (u, u_x, u_h_next, by_gates, others) in enumerate(zip(*views, strict=False)):
         u_x[...] = xs[t].T
         matmul(W, u, z)
         if peepholes is not None:
@@ -225,13 +224,16 @@ def _lstm_steps(
             hs[t] = h
             continue
 
+        c_by_zg, h_by_c, c_by_c = others
         multiply(products, sigmoids, by_gates)
         subtract(products, by_gates, by_gates)
-        multiply(ig_h, g_tanh_c, by_tanhs)
-        subtract(i_o, by_tanhs, by_tanhs)
+        multiply(ig, g, c_by_zg)
+        subtract(i, c_by_zg, c_by_zg)
+        multiply(h, tanh_c, h_by_c)
+        subtract(o, h_by_c, h_by_c)
         c_by_c[...] = f
         if peepholes is not None:
-            by_tanhs[1] += peepholes[2] * by_gates[2]
+            h_by_c += peepholes[2] * by_gates[2]
             c_by_c += (peepholes[:2] * by_gates[:2]).sum(axis=0)
     return slopes, cs, (c.T.copy(),)
 
