@@ -11,8 +11,9 @@ from npylstm.data import load_mnist, row_sequences
 from npylstm.losses import mean_squared_error, softmax_cross_entropy
 from npylstm.models import SequenceModel, load_model, save_model
 from npylstm.optimizers import SGD, Adam, RMSProp, clip_by_global_norm, clip_by_value
-from npylstm.sequence.layers import Bidirectional, Dropout, Recurrent, Residual, Stack
+from npylstm.sequence.layers import Bidirectional, Recurrent, Stack
 from npylstm.sequence.unroll import truncated_backward, unroll, unroll_backward
+from npylstm.sequence.wrappers import Dropout, Residual
 
 __version__ = "0.1.0"
 

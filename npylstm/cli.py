@@ -6,11 +6,13 @@ Exit codes: 0 done, 1 a check or a training run failed, 2 the input is not sound
 import argparse
 import contextlib
 import json
+import multiprocessing
 import os
 import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 from types import UnionType
@@ -69,12 +71,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="npylstm", description=__doc__.partition("\n")[0])
+    parser = _Parser(
+        prog="npylstm",
+        description="LSTM and RNN networks in plain NumPy: train one on handwritten digits, check "
+        "its gradients, repeat published experiments, hand out exercises.",
+    )
     parser.add_argument("--version", action="version", version=f"npylstm {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def add(name: str, command: Callable[..., int], text: str, more: str = "") -> _Parser:
-        sub = commands.add_parser(name, help=text, description=f"{text}. {more}")
+        sub = commands.add_parser(
+            name, help=text, description=f"{text[0].upper()}{text[1:]}. {more}"
+        )
         sub.set_defaults(command=command)
         return sub
 
@@ -82,8 +90,8 @@ def _parser() -> argparse.ArgumentParser:
         "train",
         _train,
         "train a network to read the rows of handwritten digits",
-        "Without options: an LSTM of 28 units, 100 epochs on the digits that come with the "
-        "package, in less than a minute.",
+        "It leaves a folder with the history, the weights and pictures. Without options: an LSTM "
+        "of 28 units, 100 epochs on the digits that come with the package, in less than a minute.",
     )
     train.usage = "npylstm train [options]"
     _add_settings(train)
@@ -116,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
         default="cpu",
         help="gpu sets a GPU beside our fast path on the CPU (cpu)",
     )
-    bench.add_argument("--threads", type=_size, metavar="N", help="for BLAS and PyTorch")
+    bench.add_argument("--threads", type=_size, metavar="N", help="for BLAS, PyTorch and shards")
     bench.add_argument(
         "--seconds", type=float, default=10.0, metavar="X", help="for each size and task (10)"
     )
@@ -127,7 +135,11 @@ def _parser() -> argparse.ArgumentParser:
     length = study.add_mutually_exclusive_group()
     length.add_argument("--fast", action="store_false", dest="full", help="in a minute (default)")
     length.add_argument("--full", action="store_true", help="as in the documentation")
+    study.set_defaults(full=False)  # or that of the first action would hold, which is True
     study.add_argument("--seeds", type=_size, metavar="N", help="networks of each kind")
+    study.add_argument("--data", metavar="DIR", help="folder with MNIST (default: the sample)")
+    study.add_argument("--device", choices=["cpu", "gpu", "auto"], default="cpu", help="(cpu)")
+    study.add_argument("--workers", type=_size, metavar="N", help="spread over N processes")
     study.add_argument("--out", type=Path, metavar="DIR", help="where to save table and figure")
 
     figure = add("figure", _figure, "make a picture of the gradient laboratory")
@@ -172,8 +184,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
             groups[group] = parser.add_argument_group(group, argument_default=argparse.SUPPRESS)
         if "choices" in about:
             text += f": {', '.join(about['choices'])}"
-        if setting.default is not None and setting.default is not False:
-            text += f" (default {setting.default})"
+        default = about.pop("unset", setting.default)
+        if default is not None and default is not False:
+            text += f" (default: {default})"
         kind: Any = setting.type
         if isinstance(kind, UnionType):  # `float | None` is given as a float
             kind = get_args(kind)[0]
@@ -369,7 +382,7 @@ def _bench(
     return 0
 
 
-def _experiment(name: str, full: bool, seeds: int | None, out: Path | None) -> int:
+def _experiment(name: str, workers: int | None, out: Path | None, **options: Any) -> int:
     from npylstm.experiments import EXPERIMENTS, perform
     from npylstm.experiments.results import refuse_to_overwrite
 
@@ -379,10 +392,20 @@ def _experiment(name: str, full: bool, seeds: int | None, out: Path | None) -> i
         return 0
     with _input_judged():
         check_choice("experiment", name, EXPERIMENTS)
+        EXPERIMENTS[name].settings(**options)
         if out is not None:
             refuse_to_overwrite(out, name)
-    print(perform(EXPERIMENTS[name], full, seeds, out).table())
+    with _processes(workers) as executor:
+        print(perform(EXPERIMENTS[name], out, executor=executor, **options).table())
     return 0
+
+
+def _processes(workers: int | None) -> contextlib.AbstractContextManager[Executor | None]:
+    """Return a pool of processes, each on one thread of BLAS, or None in its place."""
+    if workers is None:
+        return contextlib.nullcontext()
+    spawn = multiprocessing.get_context("spawn")  # a fork would copy the threads of BLAS
+    return ProcessPoolExecutor(workers, spawn, threadpool_limits, (1, "blas"))
 
 
 def _figure(name: str, fast: bool, seed: int, out: Path) -> int:

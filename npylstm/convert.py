@@ -31,7 +31,8 @@ import numpy as np
 from npylstm.backend import Array, array_module
 from npylstm.cells.base import Cell, Params, mT
 from npylstm.checks import check_array
-from npylstm.sequence.layers import Bidirectional, Dropout, Layer, Recurrent, Residual, Stack
+from npylstm.sequence.layers import Bidirectional, Layer, Recurrent, Stack
+from npylstm.sequence.wrappers import Dropout, Residual
 
 Arrays: TypeAlias = dict[str, Array]
 """A framework's arrays by the framework's names."""

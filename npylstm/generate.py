@@ -9,7 +9,8 @@ from npylstm.checks import check_number, check_size
 from npylstm.initializers import Rng
 from npylstm.losses import softmax
 from npylstm.models import SequenceModel
-from npylstm.sequence.layers import Bidirectional, Dropout, Layer, Residual, Stack
+from npylstm.sequence.layers import Bidirectional, Layer, Stack
+from npylstm.sequence.wrappers import Dropout, Residual
 
 
 def generate(

@@ -16,16 +16,9 @@ from npylstm.cells.rnn import RNNCell
 from npylstm.checks import check_array, check_choice, check_flag, check_number, check_size
 from npylstm.initializers import Rng
 from npylstm.losses import mean_squared_error, softmax_cross_entropy
-from npylstm.sequence.layers import (
-    Bidirectional,
-    Dropout,
-    Layer,
-    Recurrent,
-    Residual,
-    Stack,
-    as_layer,
-)
+from npylstm.sequence.layers import Bidirectional, Layer, Recurrent, Stack, as_layer
 from npylstm.sequence.unroll import Lengths, alive_mask
+from npylstm.sequence.wrappers import Dropout, Residual
 
 LOSSES = {"cross_entropy": softmax_cross_entropy, "mean_squared_error": mean_squared_error}
 """The losses by name."""
@@ -157,6 +150,11 @@ class SequenceModel:
             axis S have a loss each, (S,).
         grads : dict of arrays
             The same keys and shapes as `params`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Parameters, inputs, targets or lengths that do not fit.
         """
         loss, grads, _ = self.train_segment(params, xs, targets, None, lengths, rng)
         return loss, grads
@@ -203,6 +201,7 @@ class SequenceModel:
         outputs, state, tape = self.recurrent.forward(recurrent, xs, state0, lengths, rng)
         read = self._read(outputs, lengths)
         y = self._head(params, read)
+        _check_targets(targets, y)
         if self.every_step:
             targets = _without_padding(targets, y, lengths)
             losses, dy = LOSSES[self.loss](y, targets, _step_weights(y, lengths))
@@ -259,6 +258,18 @@ def _last_step(outputs: Array, lengths: Lengths) -> Array:
     T = len(outputs)
     t = np.arange(T).reshape(-1, *(1,) * (outputs.ndim - 1))
     return array_module(outputs).asarray(t == np.asarray(lengths, int)[:, None] - 1)
+
+
+def _check_targets(targets: Any, y: Array) -> None:
+    """Raise TypeError or ValueError unless there are targets for y: labels, or rows like its own.
+
+    Which of the two, and what stands in them, is for the loss to check.
+    """
+    if not hasattr(targets, "shape"):
+        raise TypeError(f"targets must be an array, got {type(targets).__name__}")
+    labels = y.shape[:-1]
+    if targets.shape not in (labels, y.shape):
+        raise ValueError(f"targets must have shape {labels} or {y.shape}, got {targets.shape}")
 
 
 def _without_padding(targets: Array, y: Array, lengths: Lengths) -> Array:

@@ -256,7 +256,7 @@ class RMSProp(Optimizer):
             ms = xp.maximum(ms - mg * mg, 0)  # a variance, which rounding can take below zero
         tf1 = self.convention == "tf1"
         step = xp.sqrt(ms + self.epsilon) if tf1 else xp.sqrt(ms) + self.epsilon
-        step = (self.learning_rate * g if tf1 else g) / step
+        step = (self.learning_rate * g if tf1 else g) / step  # the root is let go of here
         if self.momentum:
             step = after["mom"] = self.momentum * slots["mom"] + step
         return w - (step if tf1 else self.learning_rate * step), after

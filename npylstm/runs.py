@@ -2,7 +2,7 @@
 
 A run folder holds
 
-    config.json       the settings, written first
+    config.json       the settings, defaults included, written first
     checkpoint.npz    the last state that was saved: all that is needed to go on
     history.csv       one line per epoch up to that state
     model.npz         the trained model, for `npylstm.models.load_model`
@@ -51,8 +51,8 @@ class Run:
     """
 
     def __init__(self, folder: Path, settings: Settings) -> None:
-        self.folder, self.settings = folder, settings
-        self.trainer = settings.trainer()
+        self.folder, self.settings = folder, settings.resolved()
+        self.trainer = self.settings.trainer()
         self.device = resolve_device(settings.device)
         mnist = load_mnist(settings.data)
         self.train_set, self.test_set = self._examples(mnist.train), self._examples(mnist.test)

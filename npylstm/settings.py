@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any
 
+from npylstm.activations import ACTIVATIONS
 from npylstm.cells.gru import GRUCell
 from npylstm.cells.lstm import LSTMCell
 from npylstm.cells.lstm_variant import PRESETS, LSTMVariant
@@ -12,7 +13,8 @@ from npylstm.cells.rnn import RNNCell
 from npylstm.checks import check_choice, check_size
 from npylstm.models import SequenceModel
 from npylstm.optimizers import SGD, Adam, Optimizer, RMSProp
-from npylstm.sequence.layers import Bidirectional, Dropout, Layer, Recurrent, Stack
+from npylstm.sequence.layers import Bidirectional, Layer, Recurrent, Stack
+from npylstm.sequence.wrappers import Dropout, Residual
 from npylstm.training import Trainer
 
 CELLS: dict[str, tuple[type[Any], dict[str, Any]]] = {
@@ -31,6 +33,7 @@ ROW, CLASSES = 28, 10
 
 
 def _setting(default: Any, group: str, text: str, **more: Any) -> Any:
+    """Return a field; `unset` says what None stands for, other names are for the parser."""
     return field(default=default, metadata={"group": group, "help": text} | more)
 
 
@@ -38,51 +41,100 @@ def _setting(default: Any, group: str, text: str, **more: Any) -> Any:
 class Settings:
     """Everything that decides what a run does; the defaults are the tutorial's program.
 
-    What each setting means stands beside it. None leaves the value to the cell or the optimiser;
-    any other value is passed on, and refused by one that has no such setting.
+    What each setting means stands beside it. None leaves the value to the cell or the optimiser,
+    and what theirs is stands there, too; any other value is passed on, and refused by one that has
+    no such setting.
     """
 
     cell: str = _setting("lstm", "model", "kind of cell", choices=CELLS)
     layers: int = _setting(1, "model", "layers on top of each other")
     cell_options: Mapping[str, Any] | None = _setting(
-        None, "model", "fields of the cell that have no option here, such as peepholes=true"
+        None,
+        "model",
+        "fields of the cell that have no option here, such as peepholes=true",
+        unset="none",
     )
     bidirectional: bool = _setting(False, "model", "read the rows from the last to the first, too")
+    residual: bool = _setting(
+        False, "model", "from the second layer on, add each layer's input to its output"
+    )
     input_keep_prob: float = _setting(1.0, "model", "dropout: chance that an input is kept")
     output_keep_prob: float = _setting(1.0, "model", "dropout: chance that an output is kept")
     state_keep_prob: float = _setting(1.0, "model", "dropout: chance that h is kept between steps")
+    variational: str | None = _setting(
+        None,
+        "model",
+        "dropout: one mask for all steps of a sequence, or of the whole batch",
+        choices=("sequence", "batch"),
+        unset="a new mask for each step",
+    )
 
     hidden_size: int = _setting(28, "cell", "units in each layer, H")
-    activation: str | None = _setting(None, "cell", "φ of a plain recurrent cell")
-    forget_bias: float | None = _setting(None, "cell", "what the forget gate's bias starts at")
-    kernel_initializer: str | None = _setting(None, "cell", "how W_x and W_h are drawn")
-    recurrent_initializer: str | None = _setting(None, "cell", "how W_h is drawn instead")
+    activation: str | None = _setting(
+        None,
+        "cell",
+        "the function φ that makes h in an rnn or irnn, and the candidate in a gru",
+        choices=ACTIVATIONS,
+        unset="tanh; relu for irnn",
+    )
+    forget_bias: float | None = _setting(
+        None, "cell", "what the bias of an LSTM's forget gate starts at", unset="1.0"
+    )
+    kernel_initializer: str | None = _setting(
+        None, "cell", "how W_x and W_h are drawn", unset="glorot_uniform"
+    )
+    recurrent_initializer: str | None = _setting(
+        None, "cell", "how W_h is drawn instead", unset="together with W_x; identity for irnn"
+    )
 
     optimizer: str = _setting("rmsprop", "training", "kind of optimiser", choices=OPTIMIZERS)
     epochs: int = _setting(100, "training", "passes over the training digits")
     batch_size: int = _setting(128, "training", "digits in a batch, B")
     shuffle: bool = _setting(False, "training", "draw a new order of the digits for each epoch")
-    clip_value: float | None = _setting(None, "training", "largest entry of a gradient")
-    clip_norm: float | None = _setting(None, "training", "largest norm of all gradients together")
+    clip_value: float | None = _setting(
+        None, "training", "largest entry of a gradient", unset="no limit"
+    )
+    clip_norm: float | None = _setting(
+        None, "training", "largest norm of all gradients together", unset="no limit"
+    )
 
-    learning_rate: float | None = _setting(None, "optimiser", "size of the steps")
-    decay: float | None = _setting(None, "optimiser", "of the mean square (rmsprop)")
-    momentum: float | None = _setting(None, "optimiser", "share of the last step (rmsprop, sgd)")
-    epsilon: float | None = _setting(None, "optimiser", "keeps divisors from 0 (rmsprop, adam)")
+    learning_rate: float | None = _setting(
+        None, "optimiser", "size of the steps", unset="0.001; sgd has to be given one"
+    )
+    decay: float | None = _setting(None, "optimiser", "of the mean square (rmsprop)", unset="0.9")
+    momentum: float | None = _setting(
+        None, "optimiser", "share of the last step (rmsprop, sgd)", unset="0.0"
+    )
+    epsilon: float | None = _setting(
+        None,
+        "optimiser",
+        "keeps divisors from 0 (rmsprop, adam)",
+        unset="1e-08, but 1e-10 for rmsprop with convention tf1",
+    )
     centered: bool | None = _setting(None, "optimiser", "divide by the deviation (rmsprop)")
     convention: str | None = _setting(
-        None, "optimiser", "whose formula (rmsprop)", choices=("tf1", "torch")
+        None, "optimiser", "whose formula (rmsprop)", choices=("tf1", "torch"), unset="tf1"
     )
     nesterov: bool | None = _setting(None, "optimiser", "look a step of momentum ahead (sgd)")
-    beta1: float | None = _setting(None, "optimiser", "decay of the mean (adam)")
-    beta2: float | None = _setting(None, "optimiser", "decay of the mean square (adam)")
+    beta1: float | None = _setting(None, "optimiser", "decay of the mean (adam)", unset="0.9")
+    beta2: float | None = _setting(
+        None, "optimiser", "decay of the mean square (adam)", unset="0.999"
+    )
 
     seed: int = _setting(0, "run", "of all that is random: the same seed, the same history")
     dtype: str = _setting("float32", "run", "type of the numbers", choices=("float32", "float64"))
     device: str = _setting("cpu", "run", "where to compute", choices=("cpu", "gpu", "auto"))
     path: str = _setting("auto", "run", "how to compute", choices=("auto", "fused", "unroll"))
-    threads: int = _setting(1, "run", "on the fused path; more pay for wide layers")
-    data: str | None = _setting(None, "run", "folder with the four files of MNIST", metavar="DIR")
+    threads: int = _setting(
+        1, "run", "threads for a fused kernel (unroll takes one); more pay for wide layers"
+    )
+    data: str | None = _setting(
+        None,
+        "run",
+        "folder with the four files of MNIST",
+        metavar="DIR",
+        unset="a sample that comes with the package",
+    )
     checkpoint_interval: int = _setting(10, "run", "epochs between two checkpoints")
 
     def __post_init__(self) -> None:
@@ -92,6 +144,15 @@ class Settings:
             value, choices = getattr(self, setting.name), setting.metadata.get("choices")
             if choices and value is not None:
                 check_choice(setting.name, value, choices)
+        if self.residual and self.layers == 1:
+            raise ValueError(
+                "residual adds inputs from the second layer on: layers must be 2 at least, got 1"
+            )
+        if self.variational and self._keep == (1, 1, 1):
+            raise ValueError(
+                f"variational = {self.variational!r} needs something to drop: input_keep_prob, "
+                "output_keep_prob or state_keep_prob below 1"
+            )
         if self.data is not None:
             object.__setattr__(self, "data", os.path.abspath(self.data))
 
@@ -105,7 +166,8 @@ class Settings:
         """
         layers = [self._layer(ROW)]
         while len(layers) < self.layers:
-            layers.append(self._layer(layers[-1].output_size))
+            layer = self._layer(layers[-1].output_size)
+            layers.append(Residual(layer) if self.residual else layer)
         return Trainer(
             SequenceModel(layers[0] if self.layers == 1 else Stack(layers), CLASSES),
             _make(OPTIMIZERS[self.optimizer], self._given("optimiser")),
@@ -114,6 +176,27 @@ class Settings:
             self.clip_value,
             self.clip_norm,
             self.seed,
+        )
+
+    def resolved(self) -> "Settings":
+        """Return the same settings with all that was left to the cell and the optimiser filled in.
+
+        They mean the same when defaults have changed.
+
+        Raises
+        ------
+        ValueError
+            As `trainer`.
+        """
+        trainer = self.trainer()
+        options = _values(trainer.model.recurrent.cells[0])
+        del options["input_size"]
+        own = [name for name in self._names("cell") if options.get(name) is not None]
+        return replace(
+            self,
+            **{name: options.pop(name) for name in own},
+            cell_options=options or None,
+            **_values(trainer.optimizer),
         )
 
     def _layer(self, input_size: int) -> Layer:
@@ -127,14 +210,27 @@ class Settings:
         if "input_size" in options:
             raise ValueError("cell_options can't set input_size: the data and the layers below do")
         cell = _make(kind, {"input_size": input_size} | options)
-        keep = (self.input_keep_prob, self.output_keep_prob, self.state_keep_prob)
         layer = Recurrent(cell, self.path, self.threads)
-        return layer if keep == (1, 1, 1) else Dropout(layer, *keep)
+        if self._keep == (1, 1, 1):
+            return layer
+        return Dropout(layer, *self._keep, self.variational)
+
+    @property
+    def _keep(self) -> tuple[float, float, float]:
+        return self.input_keep_prob, self.output_keep_prob, self.state_keep_prob
+
+    def _names(self, group: str) -> list[str]:
+        return [setting.name for setting in fields(self) if setting.metadata["group"] == group]
 
     def _given(self, group: str) -> dict[str, Any]:
         """Return the settings of a group, without those that are left open."""
-        names = [setting.name for setting in fields(self) if setting.metadata["group"] == group]
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        values = {name: getattr(self, name) for name in self._names(group)}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+def _values(part: Any) -> dict[str, Any]:
+    """Return the fields of a cell or an optimiser."""
+    return {option.name: getattr(part, option.name) for option in fields(part)}
 
 
 def _make(kind: type, options: dict[str, Any]) -> Any:

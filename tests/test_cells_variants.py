@@ -12,8 +12,9 @@ from npylstm.cells.gru import GRUCell
 from npylstm.cells.lstm import LSTMCell, LSTMState
 from npylstm.cells.lstm_variant import PRESETS, LSTMVariant, RecurrentGatesState
 from npylstm.cells.rnn import RNNCell
-from npylstm.sequence.layers import Bidirectional, Dropout, Stack
+from npylstm.sequence.layers import Bidirectional, Stack
 from npylstm.sequence.unroll import unroll, unroll_backward
+from npylstm.sequence.wrappers import Dropout
 
 D, H, T, B = 2, 4, 4, 3
 GREFF = ["V", "NIG", "NFG", "NOG", "NIAF", "NOAF", "CIFG", "NP", "FGR"]

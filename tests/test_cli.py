@@ -12,6 +12,7 @@ import struct
 import subprocess
 import sys
 import time
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,9 @@ from npylstm import bench, experiments
 from npylstm.cells.lstm import LSTMCell
 from npylstm.cli import main
 from npylstm.data import fetch
+from npylstm.optimizers import Adam, RMSProp
 from npylstm.runs import Run
-from npylstm.settings import CELLS, Settings
+from npylstm.settings import CELLS, OPTIMIZERS, Settings
 from npylstm.training import Trainer
 
 HOME = Path(npylstm.__file__).parents[1]
@@ -85,12 +87,13 @@ def test_every_option_reaches_the_settings(monkeypatch):
     )
     options = (
         "--cell gru --layers 2 --cell-options reset_after=true activation=relu --bidirectional "
-        "--input-keep-prob .9 --output-keep-prob .8 --state-keep-prob .7 --hidden-size 5 "
+        "--residual --input-keep-prob .9 --output-keep-prob .8 --state-keep-prob .7 "
+        "--variational batch --hidden-size 5 "
         "--activation tanh --forget-bias 2 --kernel-initializer normal:0.1 "
         "--recurrent-initializer orthogonal --optimizer rmsprop --epochs 3 --batch-size 7 "
         "--shuffle --clip-value 1 --clip-norm 2 --learning-rate .01 --decay .5 --momentum .4 "
         "--epsilon 1e-6 --centered --convention torch --nesterov --beta1 .3 --beta2 .2 --seed 6 "
-        "--dtype float64 --device auto --path unroll --threads 2 --data /mnist "
+        "--dtype float64 --device auto --path fused --threads 2 --data /mnist "
         "--checkpoint-interval 4 --out here"
     )
     with pytest.raises(ZeroDivisionError):
@@ -102,9 +105,11 @@ def test_every_option_reaches_the_settings(monkeypatch):
         layers=2,
         cell_options={"reset_after": True, "activation": "relu"},
         bidirectional=True,
+        residual=True,
         input_keep_prob=0.9,
         output_keep_prob=0.8,
         state_keep_prob=0.7,
+        variational="batch",
         hidden_size=5,
         activation="tanh",
         forget_bias=2.0,
@@ -128,7 +133,7 @@ def test_every_option_reaches_the_settings(monkeypatch):
         seed=6,
         dtype="float64",
         device="auto",
-        path="unroll",
+        path="fused",
         threads=2,
         data="/mnist",
         checkpoint_interval=4,
@@ -217,6 +222,11 @@ def test_a_full_disk_ends_with_one_line_that_says_how_to_go_on(capsys, monkeypat
         ("--seed -1", "seed must be a non-negative integer, got -1"),
         ("--checkpoint-interval 0", "checkpoint_interval must be"),
         ("--output-keep-prob 1.5", "output_keep_prob must be"),
+        ("--residual", "residual adds inputs from the second layer on: layers must be 2 at least"),
+        ("--variational batch", "variational = 'batch' needs something to drop: input_keep_prob"),
+        ("--variational all", "argument --variational: invalid choice: 'all'"),
+        ("--path unroll --threads 4", "threads must be 1 with path='unroll', got 4"),
+        ("--activation swish", "argument --activation: invalid choice: 'swish'"),
         ("--cell transformer", "argument --cell: invalid choice"),
         ("--cell rnn --forget-bias 1", "RNNCell has no setting forget_bias"),
         ("--cell-options peepholes", "must read NAME=VALUE, got 'peepholes'"),
@@ -398,10 +408,16 @@ def test_experiments_are_listed_and_run(capsys, monkeypatch):
             return "the table"
 
     called = []
-    monkeypatch.setattr(experiments, "perform", lambda *args: called.append(args) or Outcome())
+    monkeypatch.setattr(
+        experiments, "perform", lambda *args, **options: called.append((args, options)) or Outcome()
+    )
     assert main(["experiment", "adding", "--full", "--seeds", "3", "--out", "here"]) == 0
     assert capsys.readouterr().out == "the table\n"
-    assert called == [(experiments.EXPERIMENTS["adding"], True, 3, Path("here"))]
+    options = {"full": True, "seeds": 3, "data": None, "device": "cpu", "executor": None}
+    assert called == [((experiments.EXPERIMENTS["adding"], Path("here")), options)]
+    for fast in [], ["--fast"]:
+        assert main(["experiment", "adding", *fast]) == 0
+        assert not called[-1][1]["full"]
 
 
 def test_experiments_that_are_unknown_or_done_already_get_one_line(capsys):
@@ -409,6 +425,23 @@ def test_experiments_that_are_unknown_or_done_already_get_one_line(capsys):
     Path("adding.csv").write_text("mine")
     assert "exists already" in refused(capsys, "experiment", "adding", "--out", ".")
     assert "positive integer, got '0'" in refused(capsys, "experiment", "adding", "--seeds", "0")
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("adding --data .", "data must be None for adding, which reads none; got '.'"),
+        ("mnist-rows --data nowhere", "no such folder: nowhere"),
+        ("mnist-rows --data .", "lacks train-images-idx3-ubyte"),
+        ("adding --workers 0", "must be a positive integer, got '0'"),
+        ("adding --device tpu", "invalid choice: 'tpu'"),
+        ("adding --device gpu", "device='gpu' cannot be used: CuPy is not installed"),
+        ("long-lag --device gpu", "device must be 'cpu' or 'auto' for long-lag"),
+    ],
+)
+def test_experiments_refuse_what_they_cannot_use(capsys, monkeypatch, command, message):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert message in refused(capsys, "experiment", *command.split())
 
 
 def test_exercises_are_listed_handed_out_checked_and_graded(capsys, monkeypatch):
@@ -457,12 +490,28 @@ def test_help_is_there(capsys, arguments):
     assert "npylstm" in "".join(capsys.readouterr())
 
 
-def test_help_of_train_names_every_setting(capsys):
+def test_help_of_train_names_every_setting_and_its_default(capsys):
     with pytest.raises(SystemExit):
         main(["train", "--help"])
-    out = capsys.readouterr().out
-    for name in Settings.__dataclass_fields__:
-        assert f"--{name.replace('_', '-')}" in out
+    options, _, _ = capsys.readouterr().out.partition("run folder:")
+    entries = " ".join(options.split()).split(" --")
+    shown = {
+        setting.name: entry.partition("(default: ")[2]
+        for setting in fields(Settings)
+        for entry in entries
+        if f"{entry} ".startswith(f"{setting.name.replace('_', '-')} ")
+    }
+    kinds = [(Settings, {}), *CELLS.values(), *((kind, {}) for kind in OPTIMIZERS.values())]
+    for kind, preset in kinds:
+        for option in fields(kind):
+            default = preset.get(option.name, option.default)
+            if option.name in shown and default not in (None, False, MISSING):
+                assert str(default) in shown[option.name], (kind, option.name)
+    assert shown.keys() == {setting.name for setting in fields(Settings)}
+    flags = {"bidirectional", "residual", "shuffle", "centered", "nesterov"}
+    assert {name for name, default in shown.items() if not default} == flags
+    for optimizer in RMSProp(), RMSProp(convention="torch"), Adam():
+        assert str(optimizer.epsilon) in shown["epsilon"]
 
 
 def test_commands_import_matplotlib_only_where_they_draw():

@@ -15,7 +15,8 @@ from npylstm.convert import (
     to_tf1,
     to_torch,
 )
-from npylstm.sequence.layers import Bidirectional, Dropout, Residual, Stack, as_layer
+from npylstm.sequence.layers import Bidirectional, Stack, as_layer
+from npylstm.sequence.wrappers import Dropout, Residual
 
 T, B, D, H = 5, 3, 3, 4
 LENGTHS = [5, 1, 3]

@@ -12,7 +12,8 @@ from npylstm.cells.rnn import RNNCell
 from npylstm.losses import mean_squared_error, softmax_cross_entropy
 from npylstm.models import SequenceModel, load_model, save_model
 from npylstm.optimizers import SGD, Adam, RMSProp, clip_by_global_norm, clip_by_value
-from npylstm.sequence.layers import Bidirectional, Dropout, Recurrent, Residual, Stack
+from npylstm.sequence.layers import Bidirectional, Recurrent, Stack
+from npylstm.sequence.wrappers import Dropout, Residual
 from npylstm.training import Examples, Trainer
 
 D, H, K, T, B = 3, 4, 5, 6, 2

@@ -1,5 +1,7 @@
 """Bad input gets one clear error: it names the argument, and says what it was and should be."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -8,8 +10,9 @@ from npylstm.cells.rnn import RNNCell, RNNState
 from npylstm.checks import check_array, check_choice, check_number, check_size
 from npylstm.losses import mean_squared_error, softmax_cross_entropy
 from npylstm.models import SequenceModel
-from npylstm.sequence.layers import Bidirectional, Dropout, Recurrent, Residual, Stack
+from npylstm.sequence.layers import Bidirectional, Recurrent, Stack
 from npylstm.sequence.unroll import truncated_backward, unroll, unroll_backward
+from npylstm.sequence.wrappers import Dropout, Residual
 from npylstm.tf1 import LSTMStateTuple
 
 T, B, D, H, K = 5, 2, 3, 4, 2
@@ -261,7 +264,7 @@ def test_models_refuse_what_does_not_fit():
     )
     refused(
         ValueError,
-        r"labels must have shape \(2,\), got \(3,\)",
+        r"targets must have shape \(2,\) or \(2, 2\), got \(3,\)",
         lambda: MODEL.loss_and_grads(MODEL_PARAMS, XS, np.array([0, 1, 1])),
     )
     refused(
@@ -269,6 +272,23 @@ def test_models_refuse_what_does_not_fit():
         "lengths must be 2 integers",
         lambda: MODEL.loss_and_grads(MODEL_PARAMS, XS, LABELS, [1, 9]),
     )
+
+
+@pytest.mark.parametrize("lengths", [None, [5, 2]], ids=["full", "lengths"])
+@pytest.mark.parametrize("every_step", [False, True], ids=["last", "every step"])
+def test_models_refuse_targets_that_do_not_fit(every_step, lengths):
+    model = SequenceModel(CELL, K, every_step=every_step)
+    shape = (T, B) if every_step else (B,)
+
+    def call(targets):
+        return lambda: model.loss_and_grads(MODEL_PARAMS, XS, targets, lengths)
+
+    labels = np.zeros(shape, int)
+    refused(TypeError, "targets must be an array, got list", call(labels.tolist()))
+    message = f"targets must have shape {shape} or {(*shape, K)}, got "
+    for wrong in labels[1:], labels[..., None], labels[None]:
+        refused(ValueError, re.escape(f"{message}{wrong.shape}"), call(wrong))
+    call(labels)()
 
 
 @pytest.mark.parametrize(("k1", "k2"), [(0, 1), (1, 0), (3, 2), (1.5, 2), (2, None)])
@@ -322,6 +342,33 @@ def test_gradients_of_too_few_steps_and_other_tapes_are_refused_by_truncation():
             lambda other=other: truncated_backward(CELL, PARAMS, other, outputs, 2, 2),
         )
         refused(TypeError, message, lambda other=other: unroll_backward(CELL, PARAMS, other))
+
+
+@pytest.mark.parametrize("layer", [LAYERS["unroll"], LAYERS["recurrent"]], ids=["unroll", "auto"])
+def test_parameters_of_another_cell_are_refused_on_the_way_back(layer):
+    outputs, _, tape = layer.forward(PARAMS, XS)
+    message = r"params must have the keys \['W_h', 'W_x', 'b'\], got \['W_x'\]"
+    refused(ValueError, message, lambda: layer.backward({"W_x": PARAMS["W_x"]}, tape, outputs))
+    message = r"params\['W_x'\] must have shape \(3, 16\), got \(3, 20\)"
+    refused(ValueError, message, lambda: layer.backward(LSTMCell(D, 5).init(0), tape, outputs))
+
+
+def test_the_tape_of_another_cell_is_refused():
+    other = RNNCell(D, H)
+    outputs, _, tape = unroll(CELL, PARAMS, XS)
+    message = r"tape must be that of RNNCell\(.*, got one of LSTMCell\("
+    for backward in unroll_backward, lambda *given: truncated_backward(*given, outputs, 2, 2):
+        refused(ValueError, message, lambda backward=backward: backward(other, other.init(0), tape))
+
+
+@pytest.mark.parametrize("shape", [(T - 1, B, H), (T, B + 1, H), (T, B, 1), (B, H)], ids=str)
+def test_factors_on_the_state_must_have_the_shape_of_the_outputs(shape):
+    message = rf"state_mask must have shape \(5, 2, 4\), got {re.escape(str(shape))}"
+    mask = np.ones(shape)
+    refused(ValueError, message, lambda: unroll(CELL, PARAMS, XS, state_mask=mask))
+    message = "state_mask must hold floating-point numbers, got dtype bool"
+    mask = np.ones((T, B, H), bool)
+    refused(TypeError, message, lambda: unroll(CELL, PARAMS, XS, state_mask=mask))
 
 
 @pytest.mark.parametrize("state", [(STATE, STATE, STATE), [STATE, STATE], 0])

@@ -15,8 +15,9 @@ from npylstm.analysis.gradient_check import (
 from npylstm.cells.lstm import LSTMCell, LSTMState
 from npylstm.cells.rnn import RNNCell, RNNState
 from npylstm.models import SequenceModel
-from npylstm.sequence.layers import Bidirectional, Dropout, Residual, Stack
+from npylstm.sequence.layers import Bidirectional, Stack
 from npylstm.sequence.unroll import unroll, unroll_backward
+from npylstm.sequence.wrappers import Dropout, Residual
 
 BOTH = pytest.mark.parametrize("method", ["complex", "central"])
 

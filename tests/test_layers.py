@@ -15,16 +15,9 @@ from properties import (
 from npylstm.analysis.gradient_check import check_layer
 from npylstm.cells.lstm import LSTMCell, LSTMState
 from npylstm.cells.rnn import RNNCell
-from npylstm.sequence.layers import (
-    Bidirectional,
-    Dropout,
-    Recurrent,
-    Residual,
-    Stack,
-    as_layer,
-    reverse,
-)
+from npylstm.sequence.layers import Bidirectional, Recurrent, Stack, as_layer, reverse
 from npylstm.sequence.unroll import truncated_backward, unroll, unroll_backward
+from npylstm.sequence.wrappers import Dropout, Residual
 
 T, B, D, H = 5, 3, 4, 4
 

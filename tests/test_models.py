@@ -11,8 +11,9 @@ from npylstm.cells.lstm import LSTMCell
 from npylstm.cells.rnn import RNNCell
 from npylstm.losses import mean_squared_error, softmax_cross_entropy
 from npylstm.models import LOSSES, SequenceModel
-from npylstm.sequence.layers import Bidirectional, Dropout, Stack
+from npylstm.sequence.layers import Bidirectional, Stack
 from npylstm.sequence.unroll import unroll
+from npylstm.sequence.wrappers import Dropout
 
 T, B, D, H, K = 5, 4, 3, 6, 2
 CELLS = {"lstm": LSTMCell(D, H), "rnn": RNNCell(D, H)}

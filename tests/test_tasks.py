@@ -211,6 +211,11 @@ def test_a_reber_stream_goes_on_without_end_and_announces_what_may_come():
         (lambda: tasks.two_sequence(0, 5, 3, N=6), "N must be .* got 6"),
         (lambda: tasks.two_sequence(0, 5, 3, spread=-1), "spread must be .* got -1"),
         (lambda: tasks.long_lag(0, 5, 0, 3), "p must be a positive integer, got 0"),
+        (lambda: tasks.adding(0, 2.5, 3), "T must be a positive integer, got 2.5"),
+        (lambda: tasks.adding_1997(0, 22.0, 3), "T must be a positive integer, got 22.0"),
+        (lambda: tasks.temporal_order(0, 10.5, 3), "T must be a positive integer, got 10.5"),
+        (lambda: tasks.temporal_order_1997(0, 3, "a"), "T must be a positive integer, got 'a'"),
+        (lambda: tasks.two_sequence(0, 5, 3, N=1.5), "N must be a positive integer, got 1.5"),
         (lambda: tasks.embedded_reber(0, (2, 0)), "size must be a positive integer, got 0"),
     ],
 )

@@ -206,6 +206,30 @@ def test_initializers_are_the_ones_asked_for():
     np.testing.assert_allclose(kernel @ kernel.T, np.eye(7), atol=1e-6)
 
 
+def test_arguments_stand_where_tensorflow_has_them_and_none_is_a_default():
+    assert BasicRNNCell(4, None, None, "cell") == BasicRNNCell(4, name="cell")
+    assert BasicLSTMCell(4, 1.0, True, None, None, "cell") == BasicLSTMCell(4, name="cell")
+    gru = GRUCell(4, None, None, "orthogonal", 0.5, "cell")
+    assert gru == GRUCell(4, kernel_initializer="orthogonal", bias_initializer=0.5, name="cell")
+    for kind, argument in (LSTMCell, "initializer"), (GRUCell, "kernel_initializer"):
+        drawn, expected = (
+            kind(4, **{argument: value}).build(3, rng=0) for value in (None, "glorot_uniform")
+        )
+        for name in expected:
+            np.testing.assert_array_equal(drawn[name], expected[name])
+
+
+@pytest.mark.parametrize("cell", [BasicRNNCell, BasicLSTMCell, LSTMCell, GRUCell])
+@pytest.mark.parametrize("reuse", [None, False, True])
+def test_reuse_changes_nothing(cell, reuse):
+    variables = cell(4).build(3, rng=0)
+    results = [
+        static_rnn(c, [np.ones((2, 3), np.float32)], dtype=np.float32, variables=variables)[0][0]
+        for c in (cell(4), cell(4, reuse=reuse))
+    ]
+    np.testing.assert_array_equal(*results)
+
+
 def test_a_scope_and_a_name_tell_two_cells_in_one_dictionary_apart():
     encoder, decoder = BasicLSTMCell(4), BasicLSTMCell(4, name="decoder")
     variables = encoder.build(3, 0, scope="a") | decoder.build(3, 1, scope="b/c")
@@ -436,16 +460,16 @@ REFUSED = {
     "static_rnn inputs None": (lambda: rnn(None), "inputs must be a list"),
     "static_rnn no dtype/state": (lambda: rnn(dtype=None), "dtype must be given"),
     "static_rnn cell=int": (lambda: rnn(cell=3), "cell must be a cell"),
-    "static_rnn seqlen 2D": (lambda: rnn(sequence_length=[[1, 1]]), "vector of 2 integers"),
-    "static_rnn seqlen wrong len": (lambda: rnn(sequence_length=[1, 1, 1]), "vector of 2 integers"),
-    "static_rnn seqlen float": (lambda: rnn(sequence_length=[1.0, 1.0]), "vector of 2 integers"),
+    "static_rnn seqlen 2D": (lambda: rnn(sequence_length=[[1, 1]]), "must be 2 integers"),
+    "static_rnn seqlen wrong len": (lambda: rnn(sequence_length=[1, 1, 1]), "must be 2 integers"),
+    "static_rnn seqlen float": (lambda: rnn(sequence_length=[1.0, 1.0]), "must be 2 integers"),
     "static_rnn mismatched batch": (lambda: rnn([X, zeros_of(3, 3)]), r"inputs\[1\].*\(2, 3\)"),
     "static_rnn mismatched depth": (lambda: rnn([X, zeros_of(2, 4)]), r"inputs\[1\].*\(2, 3\)"),
     "static_rnn int input": (lambda: rnn([X.astype(int)]), r"inputs\[0\].*floating-point"),
     "static_rnn 1-D input": (lambda: rnn([zeros_of(3)]), r"inputs\[0\] must have shape \(B, D\)"),
     "static_rnn 3-D input": (lambda: rnn([zeros_of(2, 3, 3)]), r"inputs\[0\] must have shape"),
-    "static_rnn seqlen > T": (lambda: rnn(sequence_length=[3, 1]), "between 0 and 2"),
-    "static_rnn seqlen negative": (lambda: rnn(sequence_length=[-1, 1]), "between 0 and 2"),
+    "static_rnn seqlen > T": (lambda: rnn(sequence_length=[3, 1]), "between 0 and T = 2"),
+    "static_rnn seqlen negative": (lambda: rnn(sequence_length=[-1, 1]), "between 0 and T = 2"),
     "static_rnn other dtype": (lambda: rnn(dtype=np.float64), "dtype must be that of the inputs"),
     "static_rnn int dtype": (lambda: rnn(dtype=np.int32), "dtype must be a floating-point type"),
     "static_rnn no variables": (lambda: rnn(variables={}), "lacks.*basic_lstm_cell/kernel"),
@@ -458,9 +482,10 @@ REFUSED = {
     "dynamic_rnn no dtype": (lambda: dynamic(dtype=None), "dtype must be given"),
     "dynamic_rnn 1-D": (lambda: dynamic(zeros_of(3)), r"inputs must have shape \(B, T, D\)"),
     "dynamic_rnn 4-D": (lambda: dynamic(zeros_of(1, 2, 5, 3)), r"inputs must have shape"),
-    "dynamic_rnn seqlen 2D": (lambda: dynamic(sequence_length=[[1]]), "vector of 2 integers"),
-    "dynamic_rnn seqlen > T": (lambda: dynamic(sequence_length=[6, 1]), "between 0 and 5"),
+    "dynamic_rnn seqlen 2D": (lambda: dynamic(sequence_length=[[1]]), "must be 2 integers"),
+    "dynamic_rnn seqlen > T": (lambda: dynamic(sequence_length=[6, 1]), "between 0 and T = 5"),
     "cell call int": (lambda: step(X.astype(int)), "floating-point"),
+    "cell wrong gradient": (lambda: step().backward(X), r"doutput must be .* \(2, 4\), got"),
     "cell dtype int": (lambda: CELL.build(3, dtype=np.int32), "dtype must be a floating-point"),
     "cell call 3-D": (lambda: step(zeros_of(2, 3, 3)), "must have shape"),
     "cell state not tuple": (lambda: step(state=zeros_of(2, 4)), "must be an LSTMStateTuple"),
@@ -509,6 +534,7 @@ REFUSED = {
     "DropoutWrapper filter": (
         lambda: DropoutWrapper(CELL, dropout_state_filter_visitor=3), "state_filter_visitor",
     ),
+    "DropoutWrapper seed": (lambda: DropoutWrapper(CELL, seed=3), "seed must be None, got 3"),
     "DropoutWrapper not cell": (lambda: DropoutWrapper(3), "cell must be a cell"),
     "DropoutWrapper state of a stack": (
         lambda: DropoutWrapper(MultiRNNCell([CELL]), state_keep_prob=0.5), "needs a single cell",
@@ -542,7 +568,7 @@ REFUSED = {
     "static_bidirectional not a cell": (
         lambda: static_bidirectional_rnn(CELL, 3, [X], dtype="f4", variables={}), "cell_bw must be",
     ),
-    "xent positional": (lambda: softmax_cross_entropy_with_logits(X, X), "positional"),
+    "xent positional": (lambda: softmax_cross_entropy_with_logits(X, X), "by name"),
     "xent shape mismatch": (
         lambda: softmax_cross_entropy_with_logits(labels=zeros_of(2, 4), logits=X),
         r"labels must have shape \(2, 3\)",

@@ -1,10 +1,16 @@
 """The training loop, runs and their folders, saved models, and the first gradient-flow figures."""
 
+import copy
 import csv
 import errno
 import json
+import math
 import os
-from dataclasses import replace
+import random
+import tracemalloc
+from dataclasses import asdict, dataclass, fields, replace
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +27,9 @@ from npylstm.data import load_mnist, row_sequences
 from npylstm.models import SequenceModel, from_config, load_model, save_model, to_config
 from npylstm.optimizers import SGD, Adam, RMSProp
 from npylstm.runs import Run
-from npylstm.sequence.layers import Bidirectional, Dropout, Recurrent, Residual, Stack
-from npylstm.settings import CELLS, Settings
+from npylstm.sequence.layers import Bidirectional, Recurrent, Stack
+from npylstm.sequence.wrappers import Dropout, Residual
+from npylstm.settings import CELLS, OPTIMIZERS, Settings
 from npylstm.training import Epoch, Examples, Trainer, evaluate, predict
 
 SMALL = Settings(hidden_size=4, batch_size=1000, epochs=3, checkpoint_interval=1)
@@ -393,6 +400,66 @@ def test_checkpoints_that_hold_another_model_or_none_are_refused(tmp_path, meta)
         load_model(tmp_path / "model.npz")
 
 
+def places(config, at=()):
+    """Where something stands in a description: the keys and numbers that lead there."""
+    for key, part in config.items() if isinstance(config, dict) else enumerate(config):
+        yield (*at, key)
+        if isinstance(part, dict | list):
+            yield from places(part, (*at, key))
+
+
+ODD = [None, True, -1, 0, 1, 3, 10**15, 10**30, 0.5, math.nan, math.inf, "", "tanh", [], [[]], {}]
+SPOIL = [
+    *(lambda a, kind=kind: np.ones(a.shape, kind) for kind in (int, "f2", complex, bool, str)),
+    lambda a: np.full(a.shape, math.nan),
+    lambda a: np.stack([a, a]),
+    lambda a: a.T,
+    lambda a: a[:-1],
+    np.ravel,
+]
+
+
+def spoiled(config, params, rng):
+    """A description and parameters with a few places changed, dropped or exchanged."""
+    config, params = copy.deepcopy(config), dict(params)
+    for _ in range(rng.randint(0, 3)):
+        *path, key = rng.choice(list(places(config)))
+        parent = reduce(getitem, path, config)
+        if rng.random() < 0.3:
+            del parent[key]
+        else:
+            parts = [reduce(getitem, place, config) for place in places(config)]
+            parent[key] = copy.deepcopy(rng.choice(rng.choice([ODD, parts])))
+    for _ in range(rng.randint(0, 2)):
+        name = rng.choice(list(params))
+        array = params.pop(name)
+        if rng.random() < 0.8:
+            params[rng.choice([name, name, "x", "0.x"])] = rng.choice(SPOIL)(array)
+    return config, params
+
+
+@pytest.mark.parametrize(
+    "repeats", [300, pytest.param(100_000, marks=pytest.mark.slow)], ids=["short", "long"]
+)
+def test_a_model_made_to_fool_is_refused_or_can_predict(monkeypatch, repeats):
+    """Whatever a file with the right digest may hold; how it is taken apart is tested elsewhere."""
+    rng = random.Random(1)
+    model = SequenceModel(all_kinds_of_layers(), 3)
+    sound = json.loads(json.dumps(to_config(model))), model.init(0)
+    monkeypatch.setattr(checkpoint, "load", lambda _: (params, {"model": config}))
+    tracemalloc.start()
+    for _ in range(repeats):
+        config, params = spoiled(*sound, rng)
+        try:
+            model, weights = load_model("model.npz")
+            model.predict(weights, np.ones((2, 1, model.recurrent.input_size)))
+        except ValueError as error:
+            assert "model.npz holds no sound model" in str(error)  # noqa: PT017
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2_000_000
+
+
 def test_a_file_that_is_no_model_is_refused_without_unpickling(tmp_path):
     np.savez(tmp_path / "model.npz", x=np.array([print], dtype=object))
     with pytest.raises(ValueError, match="not an npylstm checkpoint"):
@@ -440,9 +507,48 @@ def test_settings_reach_the_cell_and_the_optimiser():
     assert trainer.optimizer == Adam(0.01, beta1=0.8)
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_residual_connections_and_dropout_masks_go_together(bidirectional):
+    settings = Settings(
+        hidden_size=5, layers=3, bidirectional=bidirectional, residual=True,
+        output_keep_prob=0.8, state_keep_prob=0.7, variational="sequence",
+    )  # fmt: skip
+
+    def layer(D):
+        drop = lambda: Dropout(Recurrent(LSTMCell(D, 5)), 1.0, 0.8, 0.7, "sequence")  # noqa: E731
+        return Bidirectional(drop(), drop()) if bidirectional else drop()
+
+    H = 10 if bidirectional else 5
+    expected = Stack([layer(28), Residual(layer(H)), Residual(layer(H))])
+    model = settings.trainer().model
+    assert model.layer == expected
+    loss, _ = model.loss_and_grads(model.init(0), np.ones((2, 3, 28)), np.arange(3), rng=0)
+    assert np.isfinite(loss)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("cell", CELLS)
+def test_settings_with_their_defaults_written_out_mean_the_same(cell, optimizer):
+    rate = {"learning_rate": 0.1} if optimizer == "sgd" else {}
+    settings = Settings(cell=cell, optimizer=optimizer, layers=2, bidirectional=True, **rate)
+    resolved = settings.resolved()
+    assert resolved.trainer() == settings.trainer()
+    assert resolved.resolved() == resolved
+    options = resolved.cell_options or {}
+    for option in fields(settings.trainer().model.recurrent.cells[0]):
+        written = option.name in options or getattr(resolved, option.name, None) is not None
+        assert written != (option.name == "input_size")
+    for option in fields(settings.trainer().optimizer):
+        assert getattr(resolved, option.name) is not None
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"residual": True}, "residual adds inputs from the second layer on"),
+        ({"variational": "batch"}, "variational = 'batch' needs something to drop"),
+        ({"variational": "each", "input_keep_prob": 0.5}, "variational must be one of"),
+        ({"path": "unroll", "threads": 2}, "threads must be 1 with path='unroll', got 2"),
         ({"cell": "rnn", "forget_bias": 1.0}, "RNNCell has no setting forget_bias"),
         ({"optimizer": "sgd"}, "SGD has no default for learning_rate"),
         ({"optimizer": "adam", "decay": 0.9}, "Adam has no setting decay"),
@@ -608,6 +714,31 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path):
     (run.folder / "checkpoint.npz").write_bytes((other.folder / "checkpoint.npz").read_bytes())
     with pytest.raises(ValueError, match="does not belong to the settings"):
         Run.open(run.folder)
+
+
+def test_a_run_keeps_its_settings_when_defaults_change(tmp_path, monkeypatch):
+    run = Run.create(SMALL, tmp_path / "run")
+
+    @dataclass(frozen=True)
+    class Hasty(RMSProp):
+        learning_rate: float = 0.5
+
+    monkeypatch.setitem(OPTIMIZERS, "rmsprop", Hasty)
+    monkeypatch.setitem(CELLS, "lstm", (LSTMCell, {"recurrent_initializer": "orthogonal"}))
+    assert Run.create(SMALL, tmp_path / "other").trainer.optimizer.learning_rate == 0.5
+    reopened = Run.open(run.folder).trainer
+    assert reopened.optimizer.learning_rate == 0.001
+    assert reopened.model == run.trainer.model
+
+
+def test_a_folder_whose_settings_were_left_open_goes_on(finished, tmp_path):
+    run = Run.create(finished.settings, tmp_path / "run")
+    old = asdict(replace(SMALL, shuffle=True))
+    del old["residual"], old["variational"]
+    (run.folder / "config.json").write_text(json.dumps({"settings": old}))
+    Run.open(run.folder).train()
+    for name in ("config.json", "history.csv", "model.npz"):
+        assert (run.folder / name).read_bytes() == (finished.folder / name).read_bytes()
 
 
 def test_data_are_found_again_from_another_folder(tmp_path, monkeypatch):

@@ -79,7 +79,9 @@ class Cell(ABC):
         Parameters
         ----------
         params : dict of arrays
-            Shapes as in `param_shapes`.
+            Shapes as in `param_shapes`. With one more axis in front of each, of size S, they are
+            those of S independent networks, and so S comes first in x (S, B, D), in states and in
+            gradients, too.
         x : array (B, D)
             The input of this step.
         state : named tuple of arrays (B, H)
@@ -134,13 +136,17 @@ class Cell(ABC):
 
     def check(self, params: Params, x: Array, state: Any) -> None:
         """Raise TypeError or ValueError unless params, x (B, D) and state fit the cell."""
+        self.check_params(params)
+        check_array("x", x, ("B", self.input_size))
+        self.check_state("state", state, x.shape[-2])
+
+    def check_params(self, params: Params) -> None:
+        """Raise TypeError or ValueError unless params have the cell's keys and shapes."""
         shapes = self.param_shapes
         if params.keys() != shapes.keys():
             raise ValueError(f"params must have the keys {sorted(shapes)}, got {sorted(params)}")
         for name, shape in shapes.items():
             check_array(f"params[{name!r}]", params[name], shape)
-        check_array("x", x, ("B", self.input_size))
-        self.check_state("state", state, x.shape[-2])
 
     def check_state(self, name: str, state: Any, B: int) -> None:
         """Raise TypeError or ValueError unless `state`, called `name`, has B rows and fits."""

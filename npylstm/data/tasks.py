@@ -61,6 +61,7 @@ def adding(rng: Rng, T: int, size: Size, dtype: DTypeLike = np.float32) -> Batch
     ValueError
         T below 2.
     """
+    check_size("T", T)
     check_number("T", T, low=2)
     rng, size = np.random.default_rng(rng), _shape(size)
     xs = np.zeros((T, *size, 2), dtype)
@@ -102,6 +103,7 @@ def adding_1997(
     ValueError
         T or spread out of its range.
     """
+    check_size("T", T)
     check_number("T", T, low=22)
     rng, size = np.random.default_rng(rng), _shape(size)
     lengths = _lengths(rng, T, size, spread)
@@ -147,6 +149,7 @@ def temporal_order(rng: Rng, T: int, size: Size, dtype: DTypeLike = np.float32) 
     ValueError
         T below 10.
     """
+    check_size("T", T)
     check_number("T", T, low=10)
     rng, size = np.random.default_rng(rng), _shape(size)
     symbols = rng.integers(2, 6, (T, *size))
@@ -189,6 +192,7 @@ def temporal_order_1997(
         T too short, or another number of signals.
     """
     check_choice("signals", signals, (2, 3))
+    check_size("T", T)
     check_number("T", T, low=10)
     rng, size = np.random.default_rng(rng), _shape(size)
     lengths = _lengths(rng, T, size, 0.1)
@@ -276,7 +280,8 @@ def two_sequence(
         N or spread out of its range.
     """
     check_size("T", T)
-    check_number("N", N, low=1, high=T)
+    check_size("N", N)
+    check_number("N", N, high=T)
     rng, size = np.random.default_rng(rng), _shape(size)
     lengths = _lengths(rng, T, size, spread)
     label = rng.integers(0, 2, size)

@@ -1,9 +1,9 @@
 """Layers: what maps a whole sequence to a whole sequence, and how they combine.
 
-A cell makes one step. `Recurrent` runs a cell over a sequence; `Stack`, `Bidirectional`,
-`Residual` and `Dropout` build larger layers out of layers. All have the same three methods as a
-cell, with sequences in place of steps, so any of them can stand inside any other. Where a layer
-takes layers, a bare cell stands for `Recurrent(cell)`.
+A cell makes one step. `Recurrent` runs a cell over a sequence; `Stack` and `Bidirectional`, and in
+`npylstm.sequence.wrappers` `Residual` and `Dropout`, build larger layers out of layers. All have
+the same three methods as a cell, with sequences in place of steps, so any of them can stand inside
+any other. Where a layer takes layers, a bare cell stands for `Recurrent(cell)`.
 """
 
 from abc import ABC, abstractmethod
@@ -16,15 +16,13 @@ import numpy as np
 
 from npylstm.backend import Array, array_module
 from npylstm.cells.base import Cell, Params
-from npylstm.checks import check_choice, check_number, check_size
+from npylstm.checks import check_choice, check_size
 from npylstm.initializers import Rng
 from npylstm.sequence import fused_cupy
 from npylstm.sequence.fused_numpy import FusedTape, fused, fused_backward, why_not_fused
 from npylstm.sequence.shards import ShardedTape, sharded, sharded_backward
 from npylstm.sequence.unroll import (
     Lengths,
-    alive_mask,
-    check_sequence,
     check_truncation,
     truncated_backward,
     unroll,
@@ -158,7 +156,8 @@ class Recurrent(Layer):
     Raises
     ------
     ValueError
-        An unknown path, threads below one; from `forward`, path `"fused"` where no kernel can run.
+        An unknown path, threads below one, or more than one with path `"unroll"`; from `forward`,
+        path `"fused"` where no kernel can run.
     """
 
     cell: Cell
@@ -175,6 +174,8 @@ class Recurrent(Layer):
                 raise ValueError(f"truncation = {self.truncation} can't take path='fused'")
         check_choice("path", self.path, ("auto", "fused", "unroll"))
         check_size("threads", self.threads)
+        if self.path == "unroll" and self.threads > 1:
+            raise ValueError(f"threads must be 1 with path='unroll', got {self.threads}")
 
     @property
     def input_size(self) -> int:
@@ -237,6 +238,7 @@ class Recurrent(Layer):
         """Back-propagate through time; see `Layer.backward` and `unroll_backward`."""
         if tape is None:
             raise ValueError("tape must be that of a forward pass with keep_tape=True, got None")
+        self.cell.check_params(params)
         if isinstance(tape, ShardedTape):
             return sharded_backward(self.cell, params, tape, doutputs, dstate, need_dxs)
         if isinstance(tape, fused_cupy.GPUTape):
@@ -251,8 +253,69 @@ class Recurrent(Layer):
         return truncated_backward(self.cell, params, tape, doutputs, *self.truncation, dstate)
 
 
+class _Layers(Layer):
+    """A layer made of several, each with parameters and a state of its own."""
+
+    @property
+    @abstractmethod
+    def inner(self) -> Sequence[Layer]:
+        """The layers inside."""
+
+    @property
+    @abstractmethod
+    def _prefixes(self) -> Sequence[str]:
+        """What the names of each layer's parameters begin with."""
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells of all layers inside, one layer after the other."""
+        return [cell for layer in self.inner for cell in layer.cells]
+
+    @property
+    def input_size(self) -> int:
+        """The width of the first layer's input."""
+        return self.inner[0].input_size
+
+    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+        """Draw each layer's parameters, one layer after the other."""
+        rng = np.random.default_rng(rng)
+        return self._join([layer.init(rng, dtype) for layer in self.inner])
+
+    def zero_state(self, x: Array) -> Any:
+        """Return each layer's state of zeros."""
+        return tuple(layer.zero_state(x) for layer in self.inner)
+
+    def _join(self, parts: Sequence[Params]) -> Params:
+        """Put the parameters of the layers into one dictionary, each name with its prefix."""
+        return {
+            f"{prefix}.{name}": array
+            for prefix, part in zip(self._prefixes, parts, strict=True)
+            for name, array in part.items()
+        }
+
+    def _split(self, params: Params) -> list[Params]:
+        """Return the parameters of each layer, without the prefixes: the inverse of `_join`."""
+        parts: dict[str, Params] = {prefix: {} for prefix in self._prefixes}
+        for key, array in params.items():
+            prefix, _, name = key.partition(".")
+            if prefix not in parts or not name:
+                wanted = " or ".join(f"'{prefix}.'" for prefix in parts)
+                raise ValueError(f"params must have keys that begin with {wanted}, got {key!r}")
+            parts[prefix][name] = array
+        return list(parts.values())
+
+    def _states(self, name: str, state: Any) -> Sequence[Any]:
+        """Return one state for each layer: those given as a tuple, or None for each."""
+        count = len(self.inner)
+        if state is None:
+            return [None] * count
+        if type(state) is not tuple or len(state) != count:
+            raise ValueError(f"{name} must be a tuple of {count} states, got {state!r}")
+        return state
+
+
 @dataclass(frozen=True)
-class Stack(Layer):
+class Stack(_Layers):
     """Layers on top of each other: each reads the outputs of the one below.
 
     The state is a tuple with each layer's state; parameters are named `"0.W_x"`, `"1.W_x"`, ...
@@ -296,29 +359,9 @@ class Stack(Layer):
         return [str(k) for k in range(len(self.layers))]
 
     @property
-    def input_size(self) -> int:
-        """The width of the bottom layer's input."""
-        return self.inner[0].input_size
-
-    @property
     def output_size(self) -> int:
         """The width of the top layer's output."""
         return self.inner[-1].output_size
-
-    @property
-    def cells(self) -> list[Cell]:
-        """The cells of all layers, from the bottom up."""
-        return [cell for layer in self.inner for cell in layer.cells]
-
-    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
-        """Draw every layer's parameters, from the bottom up."""
-        rng = np.random.default_rng(rng)
-        parts = [layer.init(rng, dtype) for layer in self.inner]
-        return _join(dict(zip(self._prefixes, parts, strict=True)))
-
-    def zero_state(self, x: Array) -> Any:
-        """Return each layer's state of zeros."""
-        return tuple(layer.zero_state(x) for layer in self.inner)
 
     def forward(
         self,
@@ -330,9 +373,9 @@ class Stack(Layer):
         keep_tape: bool = True,
     ) -> tuple[Array, Any, Any]:
         """Run the layers from the bottom up; see `Layer.forward`."""
-        rng = _generator(rng)
-        parts = _split(params, self._prefixes)
-        states0 = _states("state0", state0, len(parts))
+        rng = generator(rng)
+        parts = self._split(params)
+        states0 = self._states("state0", state0)
         states, tapes = [], []
         for k, layer in enumerate(self.inner):
             xs, state, tape = layer.forward(parts[k], xs, states0[k], lengths, rng, keep_tape)
@@ -349,20 +392,21 @@ class Stack(Layer):
         need_dxs: bool = True,
     ) -> tuple[Array, Any, Params]:
         """Carry the gradient from the top down; see `Layer.backward`."""
-        parts = _split(params, self._prefixes)
-        dstates = _states("dstate", dstate, len(parts))
+        parts = self._split(params)
+        dstates = self._states("dstate", dstate)
         dstates0: list[Any] = []
-        grads: dict[str, Params] = {}
+        grads: list[Params] = []
         for k in reversed(range(len(self.inner))):
-            doutputs, dstate0, grads[str(k)] = self.inner[k].backward(
+            doutputs, dstate0, its_grads = self.inner[k].backward(
                 parts[k], tape[k], doutputs, dstates[k], need_dxs or k > 0
             )
             dstates0.insert(0, dstate0)
-        return doutputs, tuple(dstates0), _join(grads)
+            grads.insert(0, its_grads)
+        return doutputs, tuple(dstates0), self._join(grads)
 
 
 @dataclass(frozen=True)
-class Bidirectional(Layer):
+class Bidirectional(_Layers):
     """Two layers, one of which reads the sequence backwards (Schuster & Paliwal 1997).
 
     The outputs stand side by side, those of the forward layer first. With lengths, each sequence
@@ -403,29 +447,13 @@ class Bidirectional(Layer):
         return as_layer(self.forward_layer), as_layer(self.backward_layer)
 
     @property
-    def input_size(self) -> int:
-        """The width of both layers' input."""
-        return self.inner[0].input_size
+    def _prefixes(self) -> list[str]:
+        return ["forward", "backward"]
 
     @property
     def output_size(self) -> int:
         """The widths of both outputs together."""
         return sum(side.output_size for side in self.inner)
-
-    @property
-    def cells(self) -> list[Cell]:
-        """The cells of the forward layer, then those of the backward layer."""
-        return [cell for layer in self.inner for cell in layer.cells]
-
-    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
-        """Draw the parameters of the forward layer, then those of the backward layer."""
-        rng = np.random.default_rng(rng)
-        ahead, back = self.inner
-        return _join({"forward": ahead.init(rng, dtype), "backward": back.init(rng, dtype)})
-
-    def zero_state(self, x: Array) -> Any:
-        """Return both layers' states of zeros."""
-        return tuple(side.zero_state(x) for side in self.inner)
 
     def forward(
         self,
@@ -437,10 +465,10 @@ class Bidirectional(Layer):
         keep_tape: bool = True,
     ) -> tuple[Array, Any, Any]:
         """Run both layers; see `Layer.forward`."""
-        rng = _generator(rng)
+        rng = generator(rng)
         ahead, back = self.inner
-        params_ahead, params_back = _split(params, ["forward", "backward"])
-        state_ahead, state_back = _states("state0", state0, 2)
+        params_ahead, params_back = self._split(params)
+        state_ahead, state_back = self._states("state0", state0)
         out_ahead, state_ahead, tape_ahead = ahead.forward(
             params_ahead, xs, state_ahead, lengths, rng, keep_tape
         )
@@ -461,8 +489,8 @@ class Bidirectional(Layer):
         """Carry the gradient back through both layers; see `Layer.backward`."""
         ahead, back = self.inner
         tape_ahead, tape_back, lengths = tape
-        params_ahead, params_back = _split(params, ["forward", "backward"])
-        dstate_ahead, dstate_back = _states("dstate", dstate, 2)
+        params_ahead, params_back = self._split(params)
+        dstate_ahead, dstate_back = self._states("dstate", dstate)
         dout_ahead = dout_back = None
         if doutputs is not None:
             dout_ahead = doutputs[..., : ahead.output_size]
@@ -473,193 +501,9 @@ class Bidirectional(Layer):
         dxs_back, dstate_back, grads_back = back.backward(
             params_back, tape_back, dout_back, dstate_back, need_dxs
         )
-        grads = _join({"forward": grads_ahead, "backward": grads_back})
+        grads = self._join([grads_ahead, grads_back])
         dxs = dxs_ahead + reverse(dxs_back, lengths) if need_dxs else None
         return dxs, (dstate_ahead, dstate_back), grads
-
-
-class _Wrapper(Layer):
-    """A layer around one other layer, whose widths, parameters and state it takes over."""
-
-    layer: Layer | Cell
-
-    @property
-    def inner(self) -> Layer:
-        """The layer inside."""
-        return as_layer(self.layer)
-
-    @property
-    def input_size(self) -> int:
-        """The width of the inner layer's input."""
-        return self.inner.input_size
-
-    @property
-    def output_size(self) -> int:
-        """The width of the inner layer's output."""
-        return self.inner.output_size
-
-    @property
-    def cells(self) -> list[Cell]:
-        """The cells of the inner layer."""
-        return self.inner.cells
-
-    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
-        """Draw the inner layer's parameters; there are no others."""
-        return self.inner.init(rng, dtype)
-
-    def zero_state(self, x: Array) -> Any:
-        """Return the inner layer's state of zeros."""
-        return self.inner.zero_state(x)
-
-
-@dataclass(frozen=True)
-class Residual(_Wrapper):
-    """A layer whose input is added to its output (TensorFlow 1's ResidualWrapper).
-
-    Parameters
-    ----------
-    layer : Layer or Cell
-        With an output as wide as its input.
-
-    Raises
-    ------
-    ValueError
-        The widths differ.
-    """
-
-    layer: Layer | Cell
-
-    def __post_init__(self) -> None:
-        if self.inner.input_size != self.inner.output_size:
-            raise ValueError(
-                "layer must have an output as wide as its input to be added to it, "
-                f"got input_size {self.inner.input_size}, output_size {self.inner.output_size}"
-            )
-
-    def forward(
-        self,
-        params: Params,
-        xs: Array,
-        state0: Any = None,
-        lengths: Lengths = None,
-        rng: Rng = None,
-        keep_tape: bool = True,
-    ) -> tuple[Array, Any, Any]:
-        """Run the inner layer and add its input; see `Layer.forward`."""
-        outputs, state, tape = self.inner.forward(params, xs, state0, lengths, rng, keep_tape)
-        alive = alive_mask(xs, lengths)
-        return outputs + _keep(xs, alive), state, (tape, alive)
-
-    def backward(
-        self,
-        params: Params,
-        tape: Any,
-        doutputs: Array | None = None,
-        dstate: Any = None,
-        need_dxs: bool = True,
-    ) -> tuple[Array, Any, Params]:
-        """Carry the gradient back by both ways; see `Layer.backward`."""
-        inner_tape, alive = tape
-        dxs, dstate0, grads = self.inner.backward(params, inner_tape, doutputs, dstate, need_dxs)
-        if doutputs is not None and need_dxs:
-            dxs = dxs + _keep(doutputs, alive)
-        return dxs, dstate0, grads
-
-
-@dataclass(frozen=True)
-class Dropout(_Wrapper):
-    """Dropout around a layer: of its inputs, its outputs, and the h it carries on.
-
-    A value is kept with probability p and then divided by p. Nothing is dropped on the recurrent
-    path unless `state_keep_prob` says so, and the cell state c never is. Masks are drawn from the
-    `rng` that `forward` is given; with none, nothing is dropped.
-
-    Parameters
-    ----------
-    layer : Layer or Cell
-        A cell, if the state is to be dropped.
-    input_keep_prob, output_keep_prob, state_keep_prob : float
-        In (0, 1]; 1 drops nothing.
-    variational : None, "sequence" or "batch"
-        None draws a mask for every step (Zaremba et al. 2014). `"sequence"` draws one for each
-        sequence and uses it at every step (Gal & Ghahramani 2016). `"batch"` draws a single one
-        for all sequences and steps, as TensorFlow 1's `variational_recurrent` does.
-
-    Raises
-    ------
-    ValueError
-        A probability outside (0, 1], an unknown kind of mask, or a state to be dropped inside a
-        layer that is not a single cell.
-    """
-
-    layer: Layer | Cell
-    input_keep_prob: float = 1.0
-    output_keep_prob: float = 1.0
-    state_keep_prob: float = 1.0
-    variational: str | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("input_keep_prob", "output_keep_prob", "state_keep_prob"):
-            check_number(name, getattr(self, name), 0, 1, open_low=True)
-        check_choice("variational", self.variational, (None, "sequence", "batch"))
-        if self.state_keep_prob < 1 and not isinstance(self.inner, Recurrent):
-            raise ValueError(
-                f"state_keep_prob = {self.state_keep_prob} needs a single cell as its layer, "
-                f"got {type(self.inner).__name__}; put the Dropout around the cells inside it"
-            )
-
-    def forward(
-        self,
-        params: Params,
-        xs: Array,
-        state0: Any = None,
-        lengths: Lengths = None,
-        rng: Rng = None,
-        keep_tape: bool = True,
-    ) -> tuple[Array, Any, Any]:
-        """Run the inner layer between two masks; see `Layer.forward`."""
-        check_sequence(xs, self.input_size)
-        rng = _generator(rng)
-        input_mask = self._mask(rng, self.input_keep_prob, xs, self.input_size)
-        options = {}
-        if self.state_keep_prob < 1:
-            options["state_mask"] = self._mask(rng, self.state_keep_prob, xs, self.output_size)
-        output_mask = self._mask(rng, self.output_keep_prob, xs, self.output_size)
-
-        outputs, state, tape = self.inner.forward(
-            params, _times(xs, input_mask), state0, lengths, rng, keep_tape, **options
-        )
-        return _times(outputs, output_mask), state, (tape, input_mask, output_mask)
-
-    def backward(
-        self,
-        params: Params,
-        tape: Any,
-        doutputs: Array | None = None,
-        dstate: Any = None,
-        need_dxs: bool = True,
-    ) -> tuple[Array, Any, Params]:
-        """Carry the gradient back through the same masks; see `Layer.backward`."""
-        inner_tape, input_mask, output_mask = tape
-        if doutputs is not None:
-            doutputs = _times(doutputs, output_mask)
-        dxs, dstate0, grads = self.inner.backward(params, inner_tape, doutputs, dstate, need_dxs)
-        return _times(dxs, input_mask) if need_dxs else None, dstate0, grads
-
-    def _mask(
-        self, rng: np.random.Generator | None, keep_prob: float, xs: Array, width: int
-    ) -> Array | None:
-        """Draw the factors 0 and 1 / keep_prob for (T, B, width) values; None drops nothing."""
-        if rng is None or keep_prob == 1:
-            return None
-        shape = (*xs.shape[:-1], width)
-        drawn = {
-            None: shape,
-            "sequence": (1, *shape[1:]),
-            "batch": (1,) * (len(shape) - 1) + (width,),
-        }[self.variational]
-        mask = (rng.random(drawn) < keep_prob) / keep_prob
-        return array_module(xs).asarray(np.broadcast_to(mask, shape), dtype=xs.dtype)
 
 
 def as_layer(layer: Layer | Cell) -> Layer:
@@ -686,43 +530,6 @@ def _repeat(cells: Sequence[Cell]) -> bool:
     return len({id(cell) for cell in cells}) < len(cells)
 
 
-def _times(a: Array, mask: Array | None) -> Array:
-    return a if mask is None else a * mask
-
-
-def _keep(xs: Array, alive: Array | None) -> Array:
-    xp = array_module(xs)
-    return xs if alive is None else xp.where(alive, xs, xp.zeros_like(xs))
-
-
-def _generator(rng: Rng) -> np.random.Generator | None:
+def generator(rng: Rng) -> np.random.Generator | None:
     """Return a generator for layers to share; None stays None, for it means no dropout."""
     return None if rng is None else np.random.default_rng(rng)
-
-
-def _states(name: str, state: Any, count: int) -> Sequence[Any]:
-    """Return one state for each of `count` inner layers: those given as a tuple, or None each."""
-    if state is None:
-        return [None] * count
-    if type(state) is not tuple or len(state) != count:
-        raise ValueError(f"{name} must be a tuple of {count} states, got {state!r}")
-    return state
-
-
-def _split(params: Params, prefixes: Sequence[str]) -> list[Params]:
-    """Return the parameters of each inner layer, without the prefixes that name the layers."""
-    parts: dict[str, Params] = {prefix: {} for prefix in prefixes}
-    for key, array in params.items():
-        prefix, _, name = key.partition(".")
-        if prefix not in parts or not name:
-            wanted = " or ".join(f"'{prefix}.'" for prefix in prefixes)
-            raise ValueError(f"params must have keys that begin with {wanted}, got {key!r}")
-        parts[prefix][name] = array
-    return list(parts.values())
-
-
-def _join(parts: dict[str, Params]) -> Params:
-    """Put the parameters of inner layers into one dictionary, each name with its prefix."""
-    return {
-        f"{prefix}.{name}": array for prefix, part in parts.items() for name, array in part.items()
-    }

@@ -21,6 +21,8 @@ class Tape:
 
     Attributes
     ----------
+    cell : Cell
+        The cell that was run.
     caches : list of T tuples
         Each step's cache.
     alive : array of bool (T, B, 1) or None
@@ -29,6 +31,7 @@ class Tape:
         What h was multiplied by when it left each step.
     """
 
+    cell: Cell
     caches: list[Cache]
     alive: Array | None
     state_mask: Array | None
@@ -36,6 +39,7 @@ class Tape:
     def window(self, start: int, stop: int) -> "Tape":
         """Return the tape of steps `start` to `stop` - 1 alone."""
         return Tape(
+            self.cell,
             self.caches[start:stop],
             None if self.alive is None else self.alive[start:stop],
             None if self.state_mask is None else self.state_mask[start:stop],
@@ -58,7 +62,9 @@ def unroll(
     cell : Cell
         Any cell.
     params : dict of arrays
-        The cell's parameters.
+        The cell's parameters. With one more axis in front of each, of size S, they are those of S
+        independent networks: then time comes first and S second in sequences, xs (T, S, B, D) and
+        outputs (T, S, B, H), and S first in states, (S, B, H).
     xs : array (T, B, D)
         The inputs, time first.
     state0 : named tuple of arrays (B, H), optional
@@ -83,11 +89,13 @@ def unroll(
     Raises
     ------
     TypeError
-        Inputs or states that are not floating-point arrays.
+        Inputs, states or factors that are not floating-point arrays.
     ValueError
         Shapes that do not fit, lengths outside 0..T.
     """
     check_sequence(xs, cell.input_size)
+    if state_mask is not None:
+        _check_steps("state_mask", state_mask, (*xs.shape[:-1], cell.output_size))
     xp = array_module(xs)
     state = cell.zero_state(xs[0]) if state0 is None else state0
     alive = alive_mask(xs, lengths)
@@ -107,7 +115,7 @@ def unroll(
         outputs.append(output)
         if keep_tape:
             caches.append(cache)
-    tape = Tape(caches, alive, state_mask) if keep_tape else None
+    tape = Tape(cell, caches, alive, state_mask) if keep_tape else None
     return xp.stack(outputs), state, tape
 
 
@@ -133,7 +141,8 @@ def backward_steps(
     grads : dict of arrays
         The parameters' gradients by step t alone.
     """
-    _check_tape(tape)
+    _check_tape(cell, tape)
+    cell.check_params(params)
     check_gradients(cell, len(tape.caches), tape.caches[-1][0].shape[:-1], doutputs, dstate)
     dstate = cell.zero_state(tape.caches[-1][0]) if dstate is None else dstate
     xp = array_module(dstate[0])
@@ -184,6 +193,11 @@ def unroll_backward(
         ∂L/∂(initial state).
     grads : dict of arrays
         ∂L/∂(each parameter), summed over time and batch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Parameters or a tape of another cell, gradients that do not fit.
     """
     dxs: list[Array] = []
     total: Params = {}
@@ -232,9 +246,11 @@ def truncated_backward(
     ------
     ValueError
         k1 or k2 below one, or k2 < k1, which would leave out gradients altogether.
+    TypeError, ValueError
+        As in `unroll_backward`.
     """
     check_truncation(k1, k2)
-    _check_tape(tape)
+    _check_tape(cell, tape)
     T, x = len(tape.caches), tape.caches[-1][0]
     check_gradients(cell, T, x.shape[:-1], doutputs, dstate)
     dxs: list[Array] = [0.0] * T
@@ -255,10 +271,12 @@ def truncated_backward(
     return array_module(x).stack(dxs), dstate0, total
 
 
-def _check_tape(tape: Any) -> None:
+def _check_tape(cell: Cell, tape: Any) -> None:
     if not isinstance(tape, Tape):
         kind = type(tape).__name__
         raise TypeError(f"tape must be that of unroll with keep_tape=True, got {kind}")
+    if tape.cell != cell:
+        raise ValueError(f"tape must be that of {cell}, got one of {tape.cell}")
 
 
 def check_truncation(k1: int, k2: int) -> None:
@@ -289,13 +307,30 @@ def check_gradients(
     `batch` is (B,), with the numbers of independent networks in front of it.
     """
     if doutputs is not None:
-        check_array("doutputs", doutputs, ())
-        fits = doutputs.ndim > 2 and doutputs.shape[-2:] == (batch[-1], cell.output_size)
-        if not fits or len(doutputs) != T:
-            expected = (T, *batch, cell.output_size)
-            raise ValueError(f"doutputs must have shape {expected}, got {doutputs.shape}")
+        _check_steps("doutputs", doutputs, (T, *batch, cell.output_size))
     if dstate is not None:
         cell.check_state("dstate", dstate, batch[-1])
+
+
+def _check_steps(name: str, array: Array, shape: tuple[int, ...]) -> None:
+    """Raise TypeError or ValueError unless the first and the last two axes are those of `shape`.
+
+    These are T, B and a width; independent networks stand between them.
+    """
+    check_array(name, array, ())
+    if array.ndim < 3 or (len(array), *array.shape[-2:]) != (shape[0], *shape[-2:]):
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
+
+
+def check_lengths(name: str, lengths: Lengths, T: int, B: int) -> np.ndarray[Any, Any] | None:
+    """Return `lengths` as an array; raise ValueError unless they are B integers from 0 to T."""
+    if lengths is None:
+        return None
+    ends = np.asarray(lengths)
+    whole = ends.dtype.kind in "iu" or ends.size == 0
+    if ends.shape != (B,) or not whole or ((ends < 0) | (ends > T)).any():
+        raise ValueError(f"{name} must be {B} integers between 0 and T = {T}, got {lengths!r}")
+    return ends
 
 
 def alive_mask(xs: Array, lengths: Lengths) -> Array:
@@ -306,13 +341,10 @@ def alive_mask(xs: Array, lengths: Lengths) -> Array:
     ValueError
         `lengths` is not B integers between 0 and T.
     """
-    if lengths is None:
-        return None
     T, B = xs.shape[0], xs.shape[-2]
-    ends = np.asarray(lengths)
-    whole = ends.dtype.kind in "iu" or ends.size == 0
-    if ends.shape != (B,) or not whole or ((ends < 0) | (ends > T)).any():
-        raise ValueError(f"lengths must be {B} integers between 0 and T = {T}, got {lengths!r}")
+    ends = check_lengths("lengths", lengths, T, B)
+    if ends is None:
+        return None
     t = np.arange(T).reshape(-1, *(1,) * (xs.ndim - 1))
     return array_module(xs).asarray(t < ends[:, None])
 

@@ -1,0 +1,206 @@
+"""Layers around a layer: what goes in and what comes out is added up or dropped."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from npylstm.backend import Array, array_module
+from npylstm.cells.base import Cell, Params
+from npylstm.checks import check_choice, check_number
+from npylstm.initializers import Rng
+from npylstm.sequence.layers import Layer, Recurrent, as_layer, generator
+from npylstm.sequence.unroll import Lengths, alive_mask, check_sequence
+
+
+class _Wrapper(Layer):
+    """A layer around one other layer, whose widths, parameters and state it takes over."""
+
+    layer: Layer | Cell
+
+    @property
+    def inner(self) -> Layer:
+        """The layer inside."""
+        return as_layer(self.layer)
+
+    @property
+    def input_size(self) -> int:
+        """The width of the inner layer's input."""
+        return self.inner.input_size
+
+    @property
+    def output_size(self) -> int:
+        """The width of the inner layer's output."""
+        return self.inner.output_size
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells of the inner layer."""
+        return self.inner.cells
+
+    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+        """Draw the inner layer's parameters; there are no others."""
+        return self.inner.init(rng, dtype)
+
+    def zero_state(self, x: Array) -> Any:
+        """Return the inner layer's state of zeros."""
+        return self.inner.zero_state(x)
+
+
+@dataclass(frozen=True)
+class Residual(_Wrapper):
+    """A layer whose input is added to its output (TensorFlow 1's ResidualWrapper).
+
+    Parameters
+    ----------
+    layer : Layer or Cell
+        With an output as wide as its input.
+
+    Raises
+    ------
+    ValueError
+        The widths differ.
+    """
+
+    layer: Layer | Cell
+
+    def __post_init__(self) -> None:
+        if self.inner.input_size != self.inner.output_size:
+            raise ValueError(
+                "layer must have an output as wide as its input to be added to it, "
+                f"got input_size {self.inner.input_size}, output_size {self.inner.output_size}"
+            )
+
+    def forward(
+        self,
+        params: Params,
+        xs: Array,
+        state0: Any = None,
+        lengths: Lengths = None,
+        rng: Rng = None,
+        keep_tape: bool = True,
+    ) -> tuple[Array, Any, Any]:
+        """Run the inner layer and add its input; see `Layer.forward`."""
+        outputs, state, tape = self.inner.forward(params, xs, state0, lengths, rng, keep_tape)
+        alive = alive_mask(xs, lengths)
+        return outputs + _keep(xs, alive), state, (tape, alive)
+
+    def backward(
+        self,
+        params: Params,
+        tape: Any,
+        doutputs: Array | None = None,
+        dstate: Any = None,
+        need_dxs: bool = True,
+    ) -> tuple[Array, Any, Params]:
+        """Carry the gradient back by both ways; see `Layer.backward`."""
+        inner_tape, alive = tape
+        dxs, dstate0, grads = self.inner.backward(params, inner_tape, doutputs, dstate, need_dxs)
+        if doutputs is not None and need_dxs:
+            dxs = dxs + _keep(doutputs, alive)
+        return dxs, dstate0, grads
+
+
+@dataclass(frozen=True)
+class Dropout(_Wrapper):
+    """Dropout around a layer: of its inputs, its outputs, and the h it carries on.
+
+    A value is kept with probability p and then divided by p. Nothing is dropped on the recurrent
+    path unless `state_keep_prob` says so, and the cell state c never is. Masks are drawn from the
+    `rng` that `forward` is given; with none, nothing is dropped.
+
+    Parameters
+    ----------
+    layer : Layer or Cell
+        A cell, if the state is to be dropped.
+    input_keep_prob, output_keep_prob, state_keep_prob : float
+        In (0, 1]; 1 drops nothing.
+    variational : None, "sequence" or "batch"
+        None draws a mask for every step (Zaremba et al. 2014). `"sequence"` draws one for each
+        sequence and uses it at every step (Gal & Ghahramani 2016). `"batch"` draws a single one
+        for all sequences and steps, as TensorFlow 1's `variational_recurrent` does.
+
+    Raises
+    ------
+    ValueError
+        A probability outside (0, 1], an unknown kind of mask, or a state to be dropped inside a
+        layer that is not a single cell.
+    """
+
+    layer: Layer | Cell
+    input_keep_prob: float = 1.0
+    output_keep_prob: float = 1.0
+    state_keep_prob: float = 1.0
+    variational: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("input_keep_prob", "output_keep_prob", "state_keep_prob"):
+            check_number(name, getattr(self, name), 0, 1, open_low=True)
+        check_choice("variational", self.variational, (None, "sequence", "batch"))
+        if self.state_keep_prob < 1 and not isinstance(self.inner, Recurrent):
+            raise ValueError(
+                f"state_keep_prob = {self.state_keep_prob} needs a single cell as its layer, "
+                f"got {type(self.inner).__name__}; put the Dropout around the cells inside it"
+            )
+
+    def forward(
+        self,
+        params: Params,
+        xs: Array,
+        state0: Any = None,
+        lengths: Lengths = None,
+        rng: Rng = None,
+        keep_tape: bool = True,
+    ) -> tuple[Array, Any, Any]:
+        """Run the inner layer between two masks; see `Layer.forward`."""
+        check_sequence(xs, self.input_size)
+        rng = generator(rng)
+        input_mask = self._mask(rng, self.input_keep_prob, xs, self.input_size)
+        options = {}
+        if self.state_keep_prob < 1:
+            options["state_mask"] = self._mask(rng, self.state_keep_prob, xs, self.output_size)
+        output_mask = self._mask(rng, self.output_keep_prob, xs, self.output_size)
+
+        outputs, state, tape = self.inner.forward(
+            params, _times(xs, input_mask), state0, lengths, rng, keep_tape, **options
+        )
+        return _times(outputs, output_mask), state, (tape, input_mask, output_mask)
+
+    def backward(
+        self,
+        params: Params,
+        tape: Any,
+        doutputs: Array | None = None,
+        dstate: Any = None,
+        need_dxs: bool = True,
+    ) -> tuple[Array, Any, Params]:
+        """Carry the gradient back through the same masks; see `Layer.backward`."""
+        inner_tape, input_mask, output_mask = tape
+        if doutputs is not None:
+            doutputs = _times(doutputs, output_mask)
+        dxs, dstate0, grads = self.inner.backward(params, inner_tape, doutputs, dstate, need_dxs)
+        return _times(dxs, input_mask) if need_dxs else None, dstate0, grads
+
+    def _mask(
+        self, rng: np.random.Generator | None, keep_prob: float, xs: Array, width: int
+    ) -> Array | None:
+        """Draw the factors 0 and 1 / keep_prob for (T, B, width) values; None drops nothing."""
+        if rng is None or keep_prob == 1:
+            return None
+        shape = (*xs.shape[:-1], width)
+        drawn = {
+            None: shape,
+            "sequence": (1, *shape[1:]),
+            "batch": (1,) * (len(shape) - 1) + (width,),
+        }[self.variational]
+        mask = (rng.random(drawn) < keep_prob) / keep_prob
+        return array_module(xs).asarray(np.broadcast_to(mask, shape), dtype=xs.dtype)
+
+
+def _times(a: Array, mask: Array | None) -> Array:
+    return a if mask is None else a * mask
+
+
+def _keep(xs: Array, alive: Array | None) -> Array:
+    xp = array_module(xs)
+    return xs if alive is None else xp.where(alive, xs, xp.zeros_like(xs))

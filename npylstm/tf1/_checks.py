@@ -1,0 +1,55 @@
+"""What is checked of arguments, with errors in TensorFlow 1's terms."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from npylstm.backend import Array
+from npylstm.checks import check_array
+
+
+def check_distinct(leaves: Sequence[Any]) -> None:
+    """Raise ValueError if the same cell stands in several places."""
+    if len({id(leaf) for leaf in leaves}) < len(leaves):
+        raise ValueError(
+            "the same cell stands in several places, as [cell] * n puts it, where it would share "
+            "one set of variables with itself; make each cell anew: "
+            "[BasicLSTMCell(...) for _ in range(n)]"
+        )
+
+
+def floating(name: str, dtype: DTypeLike | None) -> np.dtype[Any]:
+    """Return the dtype; raise ValueError unless it is a floating-point one."""
+    if dtype is None or np.dtype(dtype).kind != "f":
+        raise ValueError(f"{name} must be a floating-point type, got {dtype!r}")
+    return np.dtype(dtype)
+
+
+def brief(value: Any) -> str:
+    """Show a value, but of an array its shape."""
+    return f"an array of shape {tuple(value.shape)}" if hasattr(value, "shape") else repr(value)
+
+
+def one_array(name: str, state: Any) -> Array:
+    """Return a state that is a single array; raise ValueError for another one."""
+    if not hasattr(state, "shape"):
+        raise ValueError(f"{name} must be one array, got {brief(state)}")
+    return state
+
+
+def check_like(name: str, array: Any, model: Array) -> None:
+    """Raise ValueError unless `array` has the shape and dtype of `model`."""
+    if getattr(array, "shape", None) != model.shape or array.dtype != model.dtype:
+        raise ValueError(
+            f"{name} must be an array of {model.dtype} and shape {model.shape}, got "
+            f"{brief(array)}{f' of {array.dtype}' if hasattr(array, 'dtype') else ''}"
+        )
+
+
+def check_step(name: str, x: Any) -> None:
+    """Raise TypeError or ValueError unless `x` holds floating-point numbers, (B, D)."""
+    check_array(name, x, ("B", "D"))
+    if x.ndim != 2:
+        raise ValueError(f"{name} must have shape (B, D), got {x.shape}")

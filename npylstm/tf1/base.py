@@ -1,0 +1,277 @@
+"""What a cell is in TensorFlow 1, and how it is run over a sequence."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from npylstm.backend import Array
+from npylstm.cells.base import Cell, map_state
+from npylstm.checks import check_choice, check_size
+from npylstm.convert import Arrays, from_tf1, gradients_to_tf1, to_tf1
+from npylstm.initializers import Rng, draw
+from npylstm.sequence.layers import Layer, as_layer
+from npylstm.sequence.unroll import check_lengths
+from npylstm.tf1._checks import check_like, check_step, floating
+
+Gradients: TypeAlias = tuple[Any, Any, Arrays]
+"""∂L/∂inputs, ∂L/∂(initial state) and, by their names, ∂L/∂variables."""
+
+
+class Unrolled(tuple[Any, ...]):
+    """What a driver returns in TensorFlow, with the way back beside it.
+
+    Attributes
+    ----------
+    backward : callable
+        (doutputs, dstate) -> dinputs, dinitial_state, grads. Both arguments are None for zeros or
+        have the form of what the driver returned; so have the first two results the form of what
+        it was given. In a list of doutputs any may be None. It can be called any number of times.
+    """
+
+    backward: Callable[..., Gradients]
+
+    def __new__(cls, results: tuple[Any, ...], backward: Callable[..., Gradients]) -> "Unrolled":
+        """Make the tuple `results` and put `backward` beside it."""
+        unrolled = super().__new__(cls, results)
+        unrolled.backward = backward
+        return unrolled
+
+
+class RNNCell(ABC):
+    """What TensorFlow calls a cell: anything that a driver can run, stacks and wrappers included.
+
+    A cell holds no arrays and knows no input size: `build` makes the variables for one.
+    """
+
+    @property
+    @abstractmethod
+    def output_size(self) -> int:
+        """The width of its output."""
+
+    @property
+    @abstractmethod
+    def state_size(self) -> Any:
+        """Its state with each array's width in its place."""
+
+    @property
+    @abstractmethod
+    def leaves(self) -> "list[tuple[str, Leaf]]":
+        """The cells with variables, each with the scope that TensorFlow gives it."""
+
+    @abstractmethod
+    def layer(self, input_size: int) -> Layer | Cell:
+        """Return this package's layer that does the work, for inputs of width `input_size`."""
+
+    @abstractmethod
+    def to_tf(self, state: Any) -> Any:
+        """Return a state, or its gradient, of `layer` in TensorFlow's form."""
+
+    @abstractmethod
+    def from_tf(self, state: Any, name: str) -> Any:
+        """Return TensorFlow's form of a state in that of `layer`: the inverse of `to_tf`."""
+
+    def scopes(self, scope: str) -> list[str]:
+        """Return the scope of each cell's variables under the one of a driver."""
+        return [f"{scope}/{path}" for path, _ in self.leaves]
+
+    def build(
+        self,
+        input_size: int,
+        rng: Rng = None,
+        dtype: DTypeLike = np.float32,
+        scope: str = "rnn",
+    ) -> Arrays:
+        """Draw the variables that TensorFlow makes at a cell's first use.
+
+        Kernels and peepholes are drawn by the cell's initialiser, Glorot's uniform one by default,
+        each on its own; biases start at 0, those of a GRU's gates at 1.
+
+        Parameters
+        ----------
+        input_size : int
+            The width of the inputs.
+        rng : None, int or numpy.random.Generator
+            The source of the draws.
+        dtype
+            A floating-point type.
+        scope : str
+            What the names begin with: `"rnn"` for the drivers of one cell, and for those of two
+            `"bidirectional_rnn/fw"` and `"bidirectional_rnn/bw"`.
+
+        Returns
+        -------
+        dict of arrays
+            By TensorFlow's names, such as `"rnn/basic_lstm_cell/kernel"`.
+        """
+        rng = np.random.default_rng(rng)
+        layer = as_layer(self.layer(input_size))
+        shapes = {
+            name: array.shape
+            for name, array in to_tf1(layer, layer.init(0), self.scopes(scope)).items()
+        }
+        return {
+            name: leaf.initial(name, shapes[name], rng).astype(floating("dtype", dtype))
+            for path, leaf in self.leaves
+            for name in shapes
+            if name.startswith(f"{scope}/{path}/")
+        }
+
+    def zero_state(self, batch_size: int, dtype: DTypeLike) -> Any:
+        """Return a state of zeros for a batch of this size."""
+        check_size("batch_size", batch_size)
+        dtype = floating("dtype", dtype)
+        return map_state(lambda width: np.zeros((batch_size, width), dtype), self.state_size)
+
+    def __call__(
+        self,
+        inputs: Array,
+        state: Any,
+        *,
+        variables: Mapping[str, Array],
+        scope: str = "rnn",
+        rng: Rng = None,
+    ) -> "Unrolled":
+        """Run one step.
+
+        Parameters
+        ----------
+        inputs : array (B, D)
+        state
+            As `zero_state` returns it.
+        variables, scope, rng
+            As in `static_rnn`.
+
+        Returns
+        -------
+        output, new_state
+            With a method `backward(doutput, dstate)` -> `dinputs, dstate_prev, grads`.
+        """
+        check_step("inputs", inputs)
+        outputs, new_state, run_back = run(
+            self, inputs[None], state, None, None, scope, variables, rng
+        )
+
+        def backward(doutput: Array | None = None, dstate: Any = None) -> Gradients:
+            if doutput is not None:
+                check_like("doutput", doutput, outputs[0])
+                doutput = doutput[None]
+            (dinputs,), dstate_prev, grads = run_back(doutput, dstate)
+            return dinputs, dstate_prev, grads
+
+        return Unrolled((outputs[0], new_state), backward)
+
+
+ACTIVATIONS = {"tanh": "tanh", "relu": "relu", "sigmoid": "logistic", "linear": "identity"}
+"""TensorFlow's names of activations, and this package's."""
+
+
+class Leaf(RNNCell):
+    """A cell with variables of its own."""
+
+    num_units: int
+    activation: str | None
+    name: str | None
+    kernel_initializer: str | None = None
+    default_name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        check_size("num_units", self.num_units)
+        check_choice("activation", self.activation, (None, *ACTIVATIONS))
+
+    @property
+    def phi(self) -> str:
+        """The activation by the name that it has in this package."""
+        return ACTIVATIONS[self.activation or "tanh"]
+
+    @property
+    def output_size(self) -> int:
+        """num_units, but for a projection."""
+        return self.num_units
+
+    @property
+    def state_size(self) -> Any:
+        """num_units, but for an LSTM."""
+        return self.num_units
+
+    def to_tf(self, state: Any) -> Any:
+        """Return h, but for an LSTM."""
+        return state.h
+
+    @property
+    def leaves(self) -> "list[tuple[str, Leaf]]":
+        """The cell itself, alone."""
+        return [(self.name or self.default_name, self)]
+
+    def initial(
+        self, name: str, shape: tuple[int, ...], rng: np.random.Generator
+    ) -> NDArray[np.float64]:
+        """Draw the variable called `name`."""
+        if name.endswith("bias"):
+            return np.zeros(shape)
+        kind = self.kernel_initializer or "glorot_uniform"
+        if len(shape) == 1:  # a peephole is the diagonal of a matrix (H, H)
+            return np.diag(draw(kind, rng, (shape[0], shape[0])))
+        return draw(kind, rng, (shape[0], shape[1]))
+
+
+RunBack: TypeAlias = Callable[[Any, Any], Gradients]
+"""(doutputs, dstate) -> dxs, dinitial_state, grads."""
+
+
+def run(
+    cell: RNNCell,
+    xs: Array,
+    initial_state: Any,
+    dtype: DTypeLike | None,
+    sequence_length: Any,
+    scope: str,
+    variables: Mapping[str, Array],
+    rng: Rng,
+) -> tuple[Array, Any, RunBack]:
+    """Run the layer behind a cell over xs (T, B, D); return outputs, state and the way back."""
+    check_cell("cell", cell)
+    layer = as_layer(cell.layer(xs.shape[-1]))
+    if dtype is None and initial_state is None:
+        raise ValueError("dtype must be given where initial_state is not")
+    if dtype is not None and floating("dtype", dtype) != xs.dtype:
+        raise ValueError(f"dtype must be that of the inputs, {xs.dtype}, got {dtype!r}")
+    lengths = check_lengths("sequence_length", sequence_length, *xs.shape[:2])
+    own = {name: array for name, array in variables.items() if name.startswith(f"{scope}/")}
+    params = from_tf1(layer, own, cell.scopes(scope))
+    for name, array in own.items():
+        if array.dtype != xs.dtype:
+            raise ValueError(
+                f"variables[{name!r}] must have the dtype of the inputs, {xs.dtype}, "
+                f"got {array.dtype}"
+            )
+    zeros = layer.zero_state(xs[0])
+    state0 = None if initial_state is None else _state(cell, "initial_state", initial_state, zeros)
+    outputs, state, tape = layer.forward(params, xs, state0, lengths, rng)
+
+    def run_back(doutputs: Array | None, dstate: Any) -> Gradients:
+        if doutputs is not None:
+            check_like("doutputs", doutputs, outputs)
+        if dstate is not None:
+            dstate = _state(cell, "dstate", dstate, zeros)
+        dxs, dstate0, grads = layer.backward(params, tape, doutputs, dstate)
+        return dxs, cell.to_tf(dstate0), gradients_to_tf1(layer, grads, cell.scopes(scope))
+
+    return outputs, cell.to_tf(state), run_back
+
+
+def check_cell(name: str, cell: Any) -> None:
+    """Raise TypeError unless `cell` is one of `npylstm.tf1`."""
+    if not isinstance(cell, RNNCell):
+        raise TypeError(
+            f"{name} must be a cell of npylstm.tf1, such as BasicLSTMCell, got {cell!r}"
+        )
+
+
+def _state(cell: RNNCell, name: str, state: Any, zeros: Any) -> Any:
+    """Return a state given in TensorFlow's form in that of the layer, once it is like `zeros`."""
+    state = cell.from_tf(state, name)
+    map_state(lambda array, zero: check_like(name, array, zero), state, zeros)
+    return state
