@@ -3,6 +3,7 @@
 import gc
 import threading
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,14 +19,19 @@ from npylstm.cells.rnn import RNNCell
 from npylstm.models import SequenceModel
 from npylstm.sequence import workspace
 from npylstm.sequence.fused_numpy import FLUSH_EVERY, FusedTape, fused, fused_backward
-from npylstm.sequence.layers import Bidirectional, Dropout, Recurrent, Residual, Stack
+from npylstm.sequence.layers import Bidirectional, Recurrent, Stack
 from npylstm.sequence.unroll import Tape, unroll, unroll_backward
+from npylstm.sequence.wrappers import Dropout, Residual
 
 T, B, D, H = 40, 5, 3, 4
 CELLS = {
     "lstm": LSTMCell(D, H),
     "peepholes": LSTMVariant(D, H, peepholes=True),
     "no-options": LSTMVariant(D, H),
+    "gru": GRUCell(D, H),
+    "gru-after": GRUCell(D, H, reset_after=True),
+    "gru-relu": GRUCell(D, H, activation="relu"),
+    "gru-after-logistic": GRUCell(D, H, reset_after=True, activation="logistic"),
     **{phi: RNNCell(D, H, phi) for phi in ("tanh", "relu", "identity", "logistic")},
 }
 every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
@@ -99,21 +105,15 @@ def test_what_is_left_out_counts_as_zeros(cell, lengths):
 
 @settings(max_examples=40, deadline=None)
 @given(
-    cell=st.sampled_from(["lstm", "peepholes", "tanh", "relu"]),
+    cell=st.sampled_from(["lstm", "peepholes", "gru", "gru-after", "tanh", "relu"]),
     sizes=st.tuples(*[st.integers(1, n) for n in (20, 5, 4, 6)]),
     data=st.data(),
 )
 def test_any_sizes_and_lengths_agree_with_unroll(cell, sizes, data):
     T, B, D, H = sizes
     lengths = data.draw(st.none() | st.lists(st.integers(0, T), min_size=B, max_size=B))
-    kind, options = {
-        "lstm": (LSTMCell, {}),
-        "peepholes": (LSTMVariant, {"peepholes": True}),
-        "tanh": (RNNCell, {}),
-        "relu": (RNNCell, {"activation": "relu"}),
-    }[cell]
-    arrays = sequence(kind(D, H, **options), np.random.default_rng(sum(sizes)), T, B)
-    arguments = kind(D, H, **options), *arrays, lengths
+    cell = replace(CELLS[cell], input_size=D, hidden_size=H)
+    arguments = cell, *sequence(cell, np.random.default_rng(sum(sizes)), T, B), lengths
     assert_agree(run_fused(*arguments), run_unroll(*arguments), 1e-12)
 
 
@@ -127,8 +127,8 @@ def test_gradients_that_come_late_and_early_are_all_carried(cell):
     assert_agree(run_fused(cell, *arrays), run_unroll(cell, *arrays), 1e-12)
 
 
-def test_padding_may_hold_anything():
-    cell = CELLS["peepholes"]
+@every_cell
+def test_padding_may_hold_anything(cell):
     params, xs, state0, doutputs, dstate = sequence(cell, np.random.default_rng(3))
     lengths = [40, 0, 17, 1, 40]
     expected = run_fused(cell, params, xs, state0, doutputs, dstate, lengths)
@@ -149,9 +149,10 @@ def test_an_empty_batch_passes(cell):
 # ------------------------------------------------------------------ vanished gradients
 
 
-@pytest.mark.parametrize("cell", [LSTMCell(1, 8), RNNCell(1, 8)], ids=["lstm", "rnn"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "gru-after", "tanh"])
 def test_a_vanished_gradient_becomes_zero_and_leaves_the_sums_as_they_are(cell):
     """float32 against float64, which does not run into denormal numbers here."""
+    cell = replace(CELLS[cell], input_size=1, hidden_size=8)
     rng = np.random.default_rng(0)
     params = {name: 0.3 * w for name, w in cell.init(rng).items()}
     xs = rng.standard_normal((600, 4, 1))
@@ -171,8 +172,9 @@ def test_a_vanished_gradient_becomes_zero_and_leaves_the_sums_as_they_are(cell):
         np.testing.assert_allclose(grad, expected, rtol=0, atol=2e-6 * abs(expected).max())
 
 
-def test_gradients_as_small_as_float32_can_carry_are_kept():
-    cell = LSTMCell(D, H)
+@pytest.mark.parametrize("cell", ["lstm", "gru", "gru-after"])
+def test_gradients_as_small_as_float32_can_carry_are_kept(cell):
+    cell = CELLS[cell]
     params, xs, state0, doutputs, dstate = sequence(cell, np.random.default_rng(0), T=15)
     small = 1e-25
     arrays = params, xs, state0, small * doutputs, transform(lambda d: small * d, dstate)
@@ -306,7 +308,7 @@ def peak_memory(run):
 
 @every_cell
 def test_inference_needs_no_memory_that_grows_with_time_but_its_outputs(cell):
-    big = type(cell)(D, 32, **({"peepholes": True} if cell is CELLS["peepholes"] else {}))
+    big = replace(cell, hidden_size=32)
     params = big.init(0)
 
     def beyond_outputs(T):
@@ -343,7 +345,6 @@ class OwnCell(LSTMCell):
 
 
 UNFUSED = {
-    "gru": (GRUCell(D, H), {}),
     "subclass": (OwnCell(D, H), {}),
     "projection": (LSTMVariant(D, H, peepholes=True, projection_size=2), {}),
     "coupled": (LSTMVariant(D, H, coupled=True), {}),

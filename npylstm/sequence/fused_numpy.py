@@ -6,7 +6,7 @@ Read the cells and `unroll` first; here the same mathematics is arranged for spe
   block of memory and every NumPy call on it is one long loop. With B rows of 4H columns a call on
   one gate would be B short loops.
 - One product a step. h, a row of ones and x stand under each other in u = [h; 1; x], so that
-  W u = W_h h + b + W_x x is a single matrix product.
+  W u = W_h h + b + W_x x is a single matrix product. (A GRU needs two.)
 - One tanh for all four gates. σ(z) = ½ tanh(½ z) + ½, so with the rows of the sigmoid gates in W
   halved beforehand one call serves all; the outer halves follow as one product and one sum.
 - Slopes on the tape. The backward pass is dz_i = dc ⊙ (g i(1-i)) and so on; what stands in brackets
@@ -29,6 +29,7 @@ from numpy.lib.stride_tricks import as_strided
 from npylstm.activations import ACTIVATIONS
 from npylstm.backend import Array
 from npylstm.cells.base import Cell, Params
+from npylstm.cells.gru import GRUCell
 from npylstm.cells.lstm import LSTMCell
 from npylstm.cells.lstm_variant import LSTMVariant
 from npylstm.cells.rnn import RNNCell
@@ -58,14 +59,24 @@ class FusedTape(NamedTuple):
         ∂h/∂c      = o (1-tanh²(c))  = o - h tanh(c)        + p_o ∂h/∂z_o
         ∂c/∂c_prev = f                                      + p_i ∂c/∂z_i + p_f ∂c/∂z_f
 
-    The terms on the right are those of peepholes.
+    The terms on the right are those of peepholes. A GRU has five slopes, the first two according to
+    where its reset gate stands::
+
+        after the product, q = W_hn h_prev + b_h     before it, m = r ⊙ h_prev
+
+        ∂h/∂q      = r ∂h/∂z_n                       ∂m/∂h_prev = r
+        ∂h/∂z_r    = q r(1-r) ∂h/∂z_n                ∂m/∂z_r    = h_prev r(1-r)
+
+        ∂h/∂z_u    = (h_prev - n) u(1-u)
+        ∂h/∂z_n    = (1-u) φ'
+        ∂h/∂h_prev = u
 
     Attributes
     ----------
     us : array (T+1, H+1+D, B)
-        What the product of each step reads: h_prev, ones, x.
-    slopes : array (T, 6, H, B), or (T, H, B) for an RNN
-        The six above in this order, or ∂h/∂z.
+        What the product of each step reads: h_prev, ones, x; with m also that (H more rows).
+    slopes : array (T, 6, H, B), (T, 5, H, B) for a GRU, or (T, H, B) for an RNN
+        Those above in this order, or ∂h/∂z.
     cs : array (T+1, H, B) or None
         c_0 to c_T, for the gradients of peepholes.
     lengths : array of int (B,) or None
@@ -103,7 +114,7 @@ def _has_kernel(cell: Cell) -> bool:
         free = ("peepholes", "forget_bias", "kernel_initializer", "recurrent_initializer")
         plain = LSTMVariant(cell.input_size, cell.hidden_size)
         return replace(cell, **{name: getattr(plain, name) for name in free}) == plain
-    return type(cell) in (LSTMCell, RNNCell)
+    return type(cell) in (LSTMCell, GRUCell, RNNCell)
 
 
 def fused(
@@ -148,10 +159,11 @@ def fused(
         ended = [None if step.all() else ~step[:, 0] for step in alive]
 
     # Each step writes its h where the next step's product reads it.
-    us = _entries(T + 1, (H + 1 + D, B), xs.dtype, keep_tape)
+    rows_of_m = H if isinstance(cell, GRUCell) and not cell.reset_after else 0
+    us = _entries(T + 1, (H + 1 + D + rows_of_m, B), xs.dtype, keep_tape)
     us[0, :H], us[:, H] = state0[0].T, 1
     hs = us[1:, :H] if keep_tape else np.empty((T, H, B), xs.dtype)
-    steps = _rnn_steps if isinstance(cell, RNNCell) else _lstm_steps
+    steps = {GRUCell: _gru_steps, RNNCell: _rnn_steps}.get(type(cell), _lstm_steps)
     slopes, cs, rest = steps(cell, params, xs, state0, us, hs, ended, keep_tape)
 
     outputs = hs.swapaxes(1, 2)
@@ -238,6 +250,85 @@ def _lstm_steps(
     return slopes, cs, (c.T.copy(),)
 
 
+def _gru_steps(
+    cell: Any,
+    params: Params,
+    xs: Array,
+    state0: Any,
+    us: Array,
+    hs: Array,
+    ended: list[Array | None],
+    keep_tape: bool,
+) -> tuple[Array, None, tuple[()]]:
+    """Fill us and hs as `_lstm_steps` does; return the tape's slopes, and nothing more.
+
+    A step has two products. That of the gates reads [h; 1; x], and that of the candidate [1; x], or
+    [1; x; m] if the reset gate stands before it. If it stands after it, the rows of q are computed
+    with those of the gates. In this function u is the update gate.
+    """
+    (T, H, B), D, dtype = hs.shape, xs.shape[-1], hs.dtype
+    half = np.array(0.5, dtype)
+    activation = ACTIVATIONS[cell.activation]
+    q, r, u, n = blocks = np.empty((4, H, B), dtype)
+    rq, gap, u_gap = np.empty((3, H, B), dtype)
+    gates, q_gates = blocks[1:3], blocks[:3].reshape(3 * H, B)
+
+    W = np.roll(_stacked_weights(params), H, axis=0)  # n, r, u
+    W[H:] *= half
+    W_n = np.roll(W[:H], -H, axis=1)[:, : us.shape[1] - H]  # by 1, x and perhaps m
+    if cell.reset_after:
+        W[:H, H], W[:H, H + 1 :] = params["b_h"], 0  # the rows of q in place of those of n
+    else:
+        W, q_gates = W[H:], q_gates[H:]
+    slopes = _entries(T, (5, H, B), dtype, keep_tape)
+
+    columns, columns_n = us[:, : H + 1 + D], us[:, H:]
+    u_x, u_m = columns[:, H + 1 :], us[:, H + 1 + D :]
+    views = columns, columns_n, us[:, :H], u_x, u_m, us[1:, :H], slopes
+    for t, (column, column_n, h_prev, x, m, h, slope) in enumerate(zip(*views, strict=False)):
+        x[...] = xs[t].T
+        matmul(W, column, q_gates)
+        tanh(gates, gates)
+        multiply(gates, half, gates)
+        add(gates, half, gates)
+        if cell.reset_after:
+            multiply(r, q, rq)
+            matmul(W_n, column_n, n)
+            add(n, rq, n)
+        else:
+            multiply(r, h_prev, m)
+            matmul(W_n, column_n, n)
+        n[...] = activation.function(n)
+
+        subtract(h_prev, n, gap)
+        multiply(u, gap, u_gap)
+        add(n, u_gap, h)
+        if ended[t] is not None:
+            h[:, ended[t]] = 0
+        if not keep_tape:
+            hs[t] = h
+            continue
+
+        by_q, by_zr, by_zu, by_zn, by_h = slope
+        multiply(u_gap, u, by_zu)
+        subtract(u_gap, by_zu, by_zu)
+        subtract(1, u, by_zn)
+        multiply(by_zn, activation.slope(n), by_zn)
+        if cell.reset_after:
+            multiply(by_zn, r, by_q)
+            subtract(q, rq, by_zr)
+            multiply(by_zr, by_q, by_zr)
+        else:
+            by_q[...] = r
+            multiply(m, r, by_zr)
+            subtract(m, by_zr, by_zr)
+        by_h[...] = u
+        if ended[t] is not None:
+            slope[:, :, ended[t]] = 0
+            by_h[:, ended[t]] = 1
+    return slopes, None, ()
+
+
 def _rnn_steps(
     cell: Any,
     params: Params,
@@ -304,43 +395,48 @@ def fused_backward(
     dstates = np.zeros((len(cell.state_sizes), H, B), dtype)
     if dstate is not None:
         dstates[...] = [d.T for d in dstate]
-    dh, dc = dstates[0], dstates[-1]  # of an RNN there is dh alone
-    blocks = W_h.shape[1] // H
+    dh, dc = dstates[0], dstates[-1]  # of an RNN or a GRU there is dh alone
+    blocks = 5 if isinstance(cell, GRUCell) else W_h.shape[1] // H
     dz = np.empty((blocks, H, B), dtype)
-    dz_rows, dz_blocks = dz.reshape(blocks * H, B), tuple(dz)
-    scratch = np.empty((H, B), dtype)
-    dW = np.zeros((blocks * H, H + 1 + D), dtype)
-    dW_t = np.empty_like(dW)
+    dz_blocks, scratch = tuple(dz), np.empty((H, B), dtype)
+    dz_h = dz_x = dz_rows = dz.reshape(blocks * H, B)  # what W_h carries back to h, and W_x to x
+    if isinstance(cell, GRUCell):
+        W_h, dz_h, dz_x, sums = _gru_products(cell, params, us, dz_rows)
+    else:
+        sums = [_WeightSum(dz_h, us)]
     dp = np.zeros((3, H), dtype)
     dxs = np.zeros((T, D, B), dtype) if need_dxs else None
 
-    for t, slope, u in zip(reversed(range(T)), slopes[::-1], us[-2::-1], strict=True):
+    for t, slope in zip(reversed(range(T)), slopes[::-1], strict=True):
         if doutputs is not None and injected[t]:
             dh += doutputs[t].T
-        if slopes.ndim == 3:
+        carried = None if ends is None else dh * (ends <= t)
+        if isinstance(cell, GRUCell):
+            carried = _gru_dz(cell, params, slope, dh, dz)
+        elif slopes.ndim == 3:
             multiply(dh, slope, dz[0])
         else:
             _lstm_dz(slope, dh, dc, dz_blocks, scratch)
-        carried = None if ends is None else dh * (ends <= t)
-        matmul(W_h, dz_rows, dh)
+        matmul(W_h, dz_h, dh)
         if carried is not None:
             dh += carried
 
-        matmul(dz_rows, u.T, dW_t)
-        add(dW, dW_t, dW)
+        for weight_sum in sums:
+            weight_sum.add(t)
         if cs is not None:
             dp[:2] += (dz[:2] * cs[t]).sum(axis=-1)
             dp[2] += (dz[2] * cs[t + 1]).sum(axis=-1)
         if dxs is not None:
-            matmul(W_x, dz_rows, dxs[t])
+            matmul(W_x, dz_x, dxs[t])
         if t % FLUSH_EVERY == 0:
             _flush(dstates)
             if not (dstates.any() or any(injected[:t])):
                 break  # every gradient still to come is zero
 
-    by_input = dW_t.reshape(H + 1 + D, blocks * H)  # its memory is free now
-    by_input[...] = dW.T
+    by_input, *more = [weight_sum.by_input() for weight_sum in sums]
     grads = {"W_x": by_input[H + 1 :], "W_h": by_input[:H], "b": by_input[H]}
+    if isinstance(cell, GRUCell):
+        grads = _gru_grads(cell, by_input, *more)
     if cs is not None:
         grads |= dict(zip(PEEPHOLES, dp, strict=True))
     dstate0 = type(cell.state_sizes)(*(d.T.copy() for d in dstates))
@@ -358,6 +454,66 @@ def _lstm_dz(slope: Array, dh: Array, dc: Array, dz: tuple[Array, ...], scratch:
     multiply(dh, h_by_zo, dz_o)
     multiply(dc, c_by_zg, dz_g)
     multiply(dc, c_by_c, dc)
+
+
+def _gru_products(
+    cell: GRUCell, params: Params, us: Array, dz_rows: Array
+) -> tuple[Array, Array, Array, list["_WeightSum"]]:
+    """Return W_h and the rows of dz that it carries back to h, those of W_x, and both sums."""
+    D, H, W_h = cell.input_size, cell.hidden_size, params["W_h"]
+    dz_x, dz_n = dz_rows[H : 4 * H], dz_rows[3 * H : 4 * H]
+    if cell.reset_after:
+        dz_h, W_h = dz_rows[: 3 * H], np.roll(W_h, H, axis=1)  # q, r, u
+    else:
+        dz_h, W_h = dz_rows[H : 3 * H], W_h[:, : 2 * H]  # r, u
+    return W_h, dz_h, dz_x, [_WeightSum(dz_h, us[:, : H + 1 + D]), _WeightSum(dz_n, us[:, H:])]
+
+
+def _gru_dz(cell: GRUCell, params: Params, slope: Array, dh: Array, dz: Array) -> Array:
+    """Write ∂L/∂z of a step to dz (5, H, B); return what goes back to h_prev beside `W_h dz`.
+
+    The blocks of dz are those of q, r, u and n, and dh ⊙ u. With the reset gate before the product
+    the first is dm ⊙ r instead, and dh is lost.
+    """
+    if cell.reset_after:
+        multiply(dh, slope, dz)
+        return dz[4]
+    multiply(dh, slope[2:], dz[2:])
+    dm = matmul(params["W_h"][:, 2 * cell.hidden_size :], dz[3], dh)
+    multiply(dm, slope[:2], dz[:2])
+    return add(dz[0], dz[4], dz[4])
+
+
+def _gru_grads(cell: GRUCell, by_gates: Array, by_n: Array) -> Params:
+    """Return the gradients by name, from those of [h; 1; x] by (q,) r, u and of [1; x; m] by n."""
+    D, H = cell.input_size, cell.hidden_size
+    grads = {"b_h": by_gates[H, :H]} if cell.reset_after else {}
+    dW_hn = by_gates[:H, :H] if cell.reset_after else by_n[1 + D :]
+    r_u = by_gates[:, -2 * H :]
+    grads["W_x"] = np.concatenate([r_u[H + 1 :], by_n[1 : 1 + D]], axis=1)
+    grads["W_h"] = np.concatenate([r_u[:H], dW_hn], axis=1)
+    grads["b"] = np.concatenate([r_u[H], by_n[0]])
+    return grads
+
+
+class _WeightSum:
+    """The gradient of the weights in z = W u: the sum of dz uᵀ over the steps."""
+
+    def __init__(self, dz: Array, us: Array) -> None:
+        self.dz, self.uts = dz, us.swapaxes(1, 2)
+        self.dW = np.zeros((len(dz), us.shape[1]), dz.dtype)
+        self.term = np.empty_like(self.dW)
+
+    def add(self, t: int) -> None:
+        """Add the term of step t, whose dz stands ready."""
+        matmul(self.dz, self.uts[t], self.term)
+        add(self.dW, self.term, self.dW)
+
+    def by_input(self) -> Array:
+        """Return the sum transposed, in memory that is free now."""
+        by_input = self.term.reshape(self.dW.shape[::-1])
+        by_input[...] = self.dW.T
+        return by_input
 
 
 def _flush(dstates: Array) -> None:
