@@ -23,7 +23,7 @@ import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from npylstm.backend import Array, Device, resolve_device, synchronize, to_device
-from npylstm.cells.base import Params
+from npylstm.cells.base import Cell, Params
 from npylstm.cells.lstm import LSTMCell
 from npylstm.checks import check_number, check_size
 from npylstm.convert import to_keras, to_torch
@@ -130,7 +130,7 @@ def run_bench(
     for size in sizes or (SIZES if found == "cpu" else GPU_SIZES):
         for task, steps in contenders(Size(*size), found, threads).items():
             with limited_threads(threads):  # from here on, for it finds loaded libraries only
-                times = _alternate(steps, seconds)
+                times = alternate(steps, seconds)
             new = [
                 Timing(Size(*size), task, name, float(np.median(t)), min(t), len(t))
                 for name, t in times.items()
@@ -156,16 +156,16 @@ def contenders(
     params = SequenceModel(cell, CLASSES).init(rng, np.float32)
 
     network = cell, params, xs, labels
-    pairs = {"fused": _npylstm("fused", *network), "floor": _floor(size)}
+    pairs = {"fused": our_steps("fused", *network), "floor": _floor(size)}
     if device == "gpu":
-        pairs["fused gpu"] = _npylstm("auto", *network, "gpu")
-        pairs["unroll gpu"] = _npylstm("unroll", *network, "gpu")
+        pairs["fused gpu"] = our_steps("auto", *network, "gpu")
+        pairs["unroll gpu"] = our_steps("unroll", *network, "gpu")
         if _finds("torch") and importlib.import_module("torch").cuda.is_available():
             pairs["pytorch gpu"] = _torch(*network, "cuda")
     else:
-        pairs["unroll"] = _npylstm("unroll", *network)
+        pairs["unroll"] = our_steps("unroll", *network)
         if (shards := threads or os.cpu_count() or 1) > 1:
-            pairs["shards"] = _npylstm("fused", *network, threads=shards)
+            pairs["shards"] = our_steps("fused", *network, threads=shards)
         if _finds("torch"):
             pairs["pytorch"] = _torch(*network)
         if _finds("tensorflow"):
@@ -180,15 +180,16 @@ def _finds(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
 
-def _npylstm(
+def our_steps(
     path: str,
-    cell: LSTMCell,
+    cell: Cell,
     params: Params,
     xs: Array,
     labels: Array,
     device: Device = "cpu",
     threads: int = 1,
 ) -> tuple[Step, Step]:
+    """Return a training step and an inference of a cell under a dense head, on one of our paths."""
     model, optimizer = SequenceModel(Recurrent(cell, path, threads), CLASSES), RMSProp()
     params = to_device(params, device)
     xs, labels = to_device({"xs": xs, "labels": labels}, device).values()
@@ -289,7 +290,7 @@ def _keras(cell: LSTMCell, params: Params, xs: Array, labels: Array) -> tuple[St
     return tf.function(train), tf.function(lambda: model(x))
 
 
-def _alternate(steps: dict[str, Step], seconds: float) -> dict[str, list[float]]:
+def alternate(steps: dict[str, Step], seconds: float) -> dict[str, list[float]]:
     """Run the steps in turns, and return the seconds that each took, every time."""
     times: dict[str, list[float]] = {name: [] for name in steps}
     end = time.perf_counter() + seconds

@@ -3,39 +3,12 @@
 With head, loss and RMSProp, in float32, in turns: python tests/benchmarks/gru.py
 """
 
-import time
-
 import numpy as np
 
-from npylstm import GRUCell, RMSProp, SequenceModel
-from npylstm.bench import CLASSES, SIZES, limited_threads
-from npylstm.sequence.layers import Recurrent
+from npylstm import GRUCell, SequenceModel
+from npylstm.bench import CLASSES, SIZES, alternate, limited_threads, our_steps
 
-ROUNDS, STEPS = 40, 5
-
-
-def training(cell, path, xs, labels):
-    """A function that makes one training step."""
-    model, optimizer = SequenceModel(Recurrent(cell, path), CLASSES), RMSProp()
-    params = model.init(0, np.float32)
-    state = params, optimizer.init(params)
-
-    def step():
-        nonlocal state
-        _, grads = model.loss_and_grads(state[0], xs, labels)
-        state = optimizer.update(state[0], grads, state[1])
-
-    return step
-
-
-def seconds(step):
-    """What each of a few steps took; the first finds another's data in the caches."""
-    times = []
-    for _ in range(1 + STEPS):
-        start = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - start)
-    return times[1:]
+SECONDS = 5.0
 
 
 def main():
@@ -47,9 +20,12 @@ def main():
         labels = rng.integers(0, CLASSES, B)
         for reset_after in (False, True):
             cell = GRUCell(D, H, reset_after)
-            steps = [training(cell, path, xs, labels) for path in ("fused", "unroll")]
-            turns = [[seconds(step) for step in steps] for _ in range(ROUNDS)]
-            fused, unrolled = 1e3 * np.median(turns, axis=(0, 2))
+            params = SequenceModel(cell, CLASSES).init(rng, np.float32)
+            steps = {
+                path: our_steps(path, cell, params, xs, labels)[0] for path in ("fused", "unroll")
+            }
+            times = alternate(steps, SECONDS)
+            fused, unrolled = (1e3 * np.median(times[path]) for path in ("fused", "unroll"))
             sizes = " ".join(f"{n:4}" for n in size)
             reset = "after" if reset_after else "before"
             print(f"{sizes}  {reset:7} {fused:9.2f} {unrolled:10.2f} {unrolled / fused:6.2f}")
