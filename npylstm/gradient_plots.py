@@ -14,13 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from npylstm.plots import STYLES
 
-LINES: tuple[dict[str, Any], ...] = (
-    *STYLES,
-    {"color": "#E69F00", "linestyle": (0, (8, 2)), "marker": "P"},
-    {"color": "#000000", "linestyle": (0, (1, 3)), "marker": "*"},
-)
-"""For up to eight lines, as in `STYLES`."""
-
 
 def plot_against_lag(
     ax: Axes,
@@ -40,7 +33,7 @@ def plot_against_lag(
     title, ylabel : str
         What it shows.
     """
-    for style, (name, line) in zip(cycle(LINES), lines.items(), strict=False):
+    for style, (name, line) in zip(cycle(STYLES), lines.items(), strict=False):
         values = np.reshape(line, (len(np.asarray(line)), -1))
         quantiles = np.quantile(values, (0.1, 0.5, 0.9), axis=1)
         low, median, high = np.where(quantiles > 0, quantiles, np.nan)
@@ -106,7 +99,7 @@ def plot_singular_values(ax: Axes, spectra: Mapping[str, NDArray[Any]], title: s
     title : str
         What it shows.
     """
-    for style, (name, values) in zip(cycle(LINES), spectra.items(), strict=False):
+    for style, (name, values) in zip(cycle(STYLES), spectra.items(), strict=False):
         shown = np.where(values > 0, values, np.nan)
         index = np.arange(1, len(values) + 1)
         ax.plot(index, shown, label=name, markevery=_every(len(index)), markersize=5, **style)
@@ -190,7 +183,7 @@ def plot_activations(ax: Axes, gates: Mapping[str, NDArray[Any]], title: str) ->
     title : str
         What it shows.
     """
-    for style, (name, values) in zip(cycle(LINES), gates.items(), strict=False):
+    for style, (name, values) in zip(cycle(STYLES), gates.items(), strict=False):
         share, edges = np.histogram(values, bins=20, range=(0, 1))
         ax.stairs(share / values.size, edges, label=name, linewidth=1.8, color=style["color"],
                   linestyle=style["linestyle"])  # fmt: skip
@@ -212,7 +205,7 @@ def plot_half_lives(ax: Axes, half_lives: Mapping[str, NDArray[Any]], title: str
     title : str
         What it shows.
     """
-    for style, (name, steps) in zip(cycle(LINES), half_lives.items(), strict=False):
+    for style, (name, steps) in zip(cycle(STYLES), half_lives.items(), strict=False):
         units = np.arange(1, len(steps) + 1) / len(steps)
         ax.plot(np.sort(steps), units, label=name, markevery=3, markersize=5, **style)
     ax.set(
@@ -242,7 +235,7 @@ def plot_truncation(
     title, ylabel : str
         What it shows.
     """
-    for style, (name, values) in zip(cycle(LINES), lines.items(), strict=False):
+    for style, (name, values) in zip(cycle(STYLES), lines.items(), strict=False):
         ax.plot(np.asarray(lengths), np.asarray(values), label=name, markersize=5, **style)
     ax.set(title=title, xlabel="truncation length (time steps)", ylabel=ylabel)
     ax.grid(alpha=0.3)
@@ -265,7 +258,7 @@ def plot_exponents(
     title : str
         What it shows.
     """
-    for style, (name, norm), exponent in zip(cycle(LINES), norms.items(), exponents, strict=False):
+    for style, (name, norm), exponent in zip(cycle(STYLES), norms.items(), exponents, strict=False):
         lags = np.arange(len(norm))
         ax.plot(lags, exponent * lags, color=style["color"], linewidth=1)
         ax.plot(lags, norm - norm[0], label=f"{name}: {exponent:+.3f}", linestyle="none",

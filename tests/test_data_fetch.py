@@ -98,6 +98,19 @@ class Mirror(BaseHTTPRequestHandler):
     def chain(self, packed):
         self.redirect(f"/chain/{len(self.server.requests)}")
 
+    def to_a_file(self, packed):
+        self.redirect(f"file://{self.path}")
+
+    def to_nonsense(self, packed):
+        self.redirect("http://[")
+
+    def chunks(self, packed):
+        self.protocol_version = "HTTP/1.1"
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"-1\r\nbytes\r\n")
+
     def log_message(self, *_):
         pass
 
@@ -150,6 +163,9 @@ FAULTS = {
     "not_http": "BadStatusLine",
     "loop": "infinite loop",
     "chain": "infinite loop",
+    "to_a_file": "Redirection to url 'file:",
+    "to_nonsense": "Invalid IPv6 URL",
+    "chunks": "IncompleteRead",
 }
 
 

@@ -1,14 +1,17 @@
 """The studies: their networks are those of the papers, their results can be relied on."""
 
-import multiprocessing
 import struct
-from concurrent.futures import ProcessPoolExecutor
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import standin
 
+from npylstm import backend
+from npylstm.backend import DeviceStatus
 from npylstm.cells.lstm_variant import LSTMVariant
+from npylstm.cli import main
 from npylstm.data import tasks
 from npylstm.data.tasks import Batch, temporal_order
 from npylstm.experiments import (
@@ -37,7 +40,7 @@ TINY = {
     "continual-reber": {"symbols": 400, "check_every": 200, "perfect": 100, "state_symbols": 1000},
     "forget-bias": {"T": 10, "max_updates": 50, "epochs": 1, "mnist_seeds": 2},
     "mnist-rows": {"epochs": 1},
-    "lyapunov": {"hidden": 4, "sequences": 2, "lags": (5, 10), "late_lags": (10, 20)},
+    "lyapunov": {"hidden": 4, "sequences": 2, "lags": (5, 10)},
 }
 PUBLISHED_WEIGHTS = [
     (BlockNet(7, 7, 4, 1, biased="gates", output_bias=False), 264),  # 1997, experiment 1
@@ -196,7 +199,7 @@ def test_reber_sets_have_no_string_in_common():
 def test_mistakes_counts_the_strings_with_an_illegal_symbol_on_top_somewhere():
     net, strings = embedded_reber.NET, tasks.embedded_reber(0, 30)
     params = net.init(np.random.default_rng(0), 2, 2.0, {})
-    expected = np.zeros(2)
+    expected = np.zeros((2, 2))
     for k, length in enumerate(strings.lengths):
         xs = np.stack([strings.xs[:length, k]] * 2, axis=1)
         _, steps = net.forward(params, xs)
@@ -204,10 +207,11 @@ def test_mistakes_counts_the_strings_with_an_illegal_symbol_on_top_somewhere():
         for network in range(2):
             ranked = np.argsort(-out[:, network], axis=-1)
             legal = strings.legal[:length, k]
-            expected[network] += any(
-                set(order[: may.sum()]) != set(np.flatnonzero(may))
-                for order, may in zip(ranked, legal, strict=True)
+            orders = list(zip(ranked, legal, strict=True))
+            expected[0, network] += any(
+                set(order[: may.sum()]) != set(np.flatnonzero(may)) for order, may in orders
             )
+            expected[1, network] += any(not may[order[0]] for order, may in orders)
     assert np.array_equal(embedded_reber.mistakes(params, strings), expected)
 
 
@@ -286,22 +290,50 @@ def test_seeds_below_one_and_data_that_nobody_reads_are_refused():
         EXPERIMENTS["adding"].run(data="mnist")
 
 
+def test_a_device_that_a_study_has_no_use_for_is_refused():
+    with pytest.raises(ValueError, match="device must be 'cpu' or 'auto' for lyapunov"):
+        EXPERIMENTS["lyapunov"].settings(device="gpu")
+    assert EXPERIMENTS["lyapunov"].settings(device="auto") == EXPERIMENTS["lyapunov"].fast
+
+
+GPU_STUDIES = [name for name, e in EXPERIMENTS.items() if hasattr(e.fast, "device")]
+
+
+@pytest.mark.parametrize("name", GPU_STUDIES)
+def test_on_a_device_a_study_finds_the_same(name, few_digits, monkeypatch):
+    """The stand-in refuses to mix with NumPy, so every array must have been moved."""
+    monkeypatch.setitem(sys.modules, "cupy", standin)
+    usable = DeviceStatus("gpu", True, "a stand-in")
+    monkeypatch.setattr(backend, "available_devices", lambda: {"gpu": usable})
+    experiment = EXPERIMENTS[name]
+    tiny = replace(experiment, fast=replace(experiment.fast, **TINY[name]))
+    data = few_digits if hasattr(experiment.fast, "data") else None
+    here = tiny.run(seeds=2, data=data)
+    reads = standin.host_reads
+    there = tiny.run(seeds=2, data=data, device="gpu")
+    assert standin.host_reads > reads
+    assert there.settings == here.settings | {"device": "gpu"}
+    assert here.curves.keys() == there.curves.keys()
+    for curve, values in there.curves.items():
+        np.testing.assert_allclose(values, here.curves[curve], rtol=1e-6, err_msg=curve)
+
+
 SWEEP = success.Settings(
     (10,), ("tanh RNN, glorot", "GRU"), seeds=2, max_updates=20, check_every=10
 )
 COMMAND = replace(EXPERIMENTS["temporal-order"], fast=SWEEP)
 
 
-def same_as_here(executor):
-    here, there = COMMAND.run(), COMMAND.run(executor=executor)
+def assert_same_as_here(there):
+    here = COMMAND.run()
     assert here.rows == there.rows
     assert all(np.array_equal(here.curves[k], a, True) for k, a in there.curves.items())
 
 
-def test_a_process_pool_finds_the_same():
-    context = multiprocessing.get_context("spawn")  # a fork would copy the threads of BLAS
-    with ProcessPoolExecutor(2, mp_context=context) as executor:
-        same_as_here(executor)
+def test_processes_find_the_same(monkeypatch, tmp_path):
+    monkeypatch.setitem(EXPERIMENTS, "temporal-order", COMMAND)
+    main(["experiment", "temporal-order", "--workers", "2", "--out", str(tmp_path)])
+    assert_same_as_here(Result.load(tmp_path, "temporal-order"))
 
 
 def test_a_dask_cluster_finds_the_same():
@@ -310,7 +342,7 @@ def test_a_dask_cluster_finds_the_same():
         distributed.LocalCluster(n_workers=2, processes=False, dashboard_address=None) as cluster,
         distributed.Client(cluster) as client,
     ):
-        same_as_here(client.get_executor())
+        assert_same_as_here(COMMAND.run(executor=client.get_executor()))
 
 
 @pytest.mark.slow

@@ -129,19 +129,15 @@ def test_at_the_start_the_gradient_travels_farther_the_larger_the_forget_bias():
 
 
 def test_the_first_exponent_tells_the_slope_of_the_log_gradient_norm():
-    settings = lyapunov.Settings(seeds=1, hidden=16, sequences=20, late_lags=(200, 300))
+    settings = lyapunov.Settings(seeds=2, hidden=32, sequences=20)
     rows, curves = lyapunov.study(settings, None)
     assert curves.keys() == set(lyapunov.NETWORKS)
     for row in rows:
-        if abs(row["first exponent"]) > 0.05:  # the others need more steps
-            assert row["slope, lags 50-200"] == pytest.approx(row["first exponent"], rel=0.1)
+        exponent = pytest.approx(row["first exponent"], rel=0.1, abs=1e-3)
+        assert row["slope of ln gradient norm"] == exponent
     exponents = {row["network"]: row["first exponent"] for row in rows}
     assert exponents["LSTM, forget bias 0"] < exponents["LSTM, forget bias 1"] < -0.05
     assert abs(exponents["LSTM, forget bias 3"]) < 0.05
-
-
-def test_the_slope_of_a_straight_line():
-    assert lyapunov.slope(3 - 0.25 * np.arange(20.0), (5, 15)) == pytest.approx(-0.25)
 
 
 # --------------------------------------------------------------------------------------- drawing
@@ -193,9 +189,3 @@ def test_exponents_are_drawn_as_straight_lines_beside_the_norms(ax):
     assert gradient_plots.plot_exponents(ax, norms, [-1.0], "title") is ax
     line, marks = ax.get_lines()
     np.testing.assert_allclose(line.get_ydata(), marks.get_ydata())
-
-
-def test_lines_differ_in_style_and_marker():
-    for pair in ("color", "linestyle"), ("marker",):
-        looks = {str([style[key] for key in pair]) for style in gradient_plots.LINES}
-        assert len(looks) == len(gradient_plots.LINES)

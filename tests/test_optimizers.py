@@ -305,6 +305,15 @@ def test_each_network_is_clipped_by_its_own_norm():
             np.testing.assert_allclose(clipped[name][s], alone[name], rtol=1e-15)
 
 
+def test_norms_of_networks_are_in_double_precision_from_zero_to_what_no_square_can_hold():
+    sizes = np.array([0.0, 1e-30, 1e30], np.float32)
+    grads = {"W": np.broadcast_to(sizes[:, None, None], (3, 2, 2))}
+    clipped, norm = clip_by_global_norm(grads, 1.0, leading_axes=1)
+    assert norm.dtype == np.float64
+    np.testing.assert_allclose(norm, 2 * sizes.astype(float), rtol=1e-15)
+    np.testing.assert_allclose(clipped["W"][:, 0, 0], [0, 1e-30, 0.5], rtol=1e-6)
+
+
 def test_networks_of_a_single_weight_are_clipped_one_by_one():
     clipped, norm = clip_by_global_norm({"b": np.array([-3.0, 0.5])}, 1.0, leading_axes=1)
     np.testing.assert_array_equal(norm, [3.0, 0.5])

@@ -79,8 +79,9 @@ def test_gradients_that_are_all_zero_can_be_drawn(ax):
 
 
 def test_lines_differ_in_more_than_colour():
-    for key in ("color", "linestyle", "marker"):
+    for key in ("linestyle", "marker"):
         assert len({str(style[key]) for style in STYLES}) == len(STYLES)
+    assert len({style["color"] for style in STYLES}) == 7
 
 
 def test_colours_are_of_the_palette_for_colour_blind_readers():

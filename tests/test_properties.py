@@ -19,7 +19,8 @@ from npylstm.cells.lstm import LSTMCell
 from npylstm.cells.lstm_variant import PRESETS, LSTMVariant
 from npylstm.cells.rnn import RNNCell
 from npylstm.models import SequenceModel
-from npylstm.sequence.layers import Bidirectional, Dropout, Layer, Recurrent, Residual, Stack
+from npylstm.sequence.layers import Bidirectional, Layer, Recurrent, Stack
+from npylstm.sequence.wrappers import Dropout, Residual
 
 D = 3
 SEED = 7
@@ -31,13 +32,15 @@ CELLS = {
     **{phi: RNNCell(D, 4, phi) for phi in ("tanh", "relu", "logistic", "identity")},
     **{name: LSTMVariant.preset(name, D, 4) for name in PRESETS},
     "projection": LSTMVariant(D, 4, projection_size=2, projection_clip=0.5, cell_clip=0.7),
-    "one-unit": LSTMCell(D, 1),
+    "one-unit": LSTMCell(1, 1),
+    "wide-input": RNNCell(9, 2),
     "blocks": LSTMVariant(D, 4, block_size=2, peepholes=True, gate_recurrence="all"),
 }
 CAUSAL = {
     **{name: Recurrent(cell) for name, cell in CELLS.items()},
     "lstm-unrolled": Recurrent(CELLS["lstm"], "unroll"),
     "tanh-unrolled": Recurrent(CELLS["tanh"], "unroll"),
+    "threads": Recurrent(CELLS["V"], threads=2),
     "stack": Stack([LSTMCell(D, 2), GRUCell(2, D), Residual(LSTMVariant.preset("V", D, D))]),
 }
 PLAIN = CAUSAL | {
@@ -45,6 +48,7 @@ PLAIN = CAUSAL | {
     "bidirectional-stacks": Bidirectional(
         Stack([LSTMVariant.preset("FGR", D, 2), Residual(RNNCell(2, 2))]), LSTMCell(D, 2)
     ),
+    "truncated": Recurrent(CELLS["lstm"], truncation=(2, 3)),
 }
 # With one mask for the whole sequence, the same seed drops the same in any part of it.
 REPEATED = {
@@ -52,7 +56,10 @@ REPEATED = {
     "dropout-batch": Dropout(GRUCell(D, 4), 0.6, 0.7, 0.5, "batch"),
 }
 LAYERS = PLAIN | REPEATED | {"dropout": Dropout(LSTMVariant.preset("V", D, 4), 0.6, 0.7, 0.5)}
-FUSED = [name for name, layer in CAUSAL.items() if name in ("lstm", "tanh", "relu", "V", "NP")]
+FUSED = ["lstm", "V", "NP", "gru", "gru-after", "tanh", "relu"]
+
+NETWORKS = (), (0,), (1,), (3,)
+"""No leading axis, or one of this many networks."""
 
 QUIET = {"all": "raise", "under": "ignore"}
 """Every floating-point warning is an error, but for numbers that become too small."""
@@ -76,18 +83,18 @@ class Case:
 
 
 @st.composite
-def cases(draw, layers, networks=(0, 2), dtypes=(np.float64,), batch=(0, 4), steps=(1, 6)):
-    """Draw a case; S networks on a leading axis, or none at all for S = 0."""
+def cases(draw, layers, networks=NETWORKS, dtypes=(np.float64,), batch=(0, 4), steps=(1, 6)):
+    """Draw a case; of one network, or of S networks on a leading axis (S,)."""
     layer = layers[draw(st.sampled_from(sorted(layers)))]
     T, B = draw(st.integers(*steps)), draw(st.integers(*batch))
-    axes = draw(st.sampled_from([(S,) if S else () for S in networks]))
+    axes = draw(st.sampled_from(networks))
     lengths = draw(st.none() | st.lists(st.integers(0, T), min_size=B, max_size=B))
     if lengths is not None:
         lengths = np.array(lengths, draw(st.sampled_from([np.int64, np.uint8, np.uint64])))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     params = random_params(layer, rng)
-    params = {name: np.stack([w, -w]) if axes else w for name, w in params.items()}
-    xs = rng.standard_normal((T, *axes, B, D))
+    params = {name: w + 0.2 * rng.standard_normal((*axes, *w.shape)) for name, w in params.items()}
+    xs = rng.standard_normal((T, *axes, B, layer.input_size))
     doutputs = rng.standard_normal((T, *axes, B, layer.output_size))
     state0, dstate = (random_like(rng, layer.zero_state(xs[0])) for _ in range(2))
     dtype = draw(st.sampled_from(dtypes))
@@ -119,15 +126,23 @@ def test_shapes_dtypes_and_memory(case, memory):
 
 
 @quick(100)
-@given(case=cases(PLAIN, networks=(2,)))
+@given(case=cases(PLAIN, networks=NETWORKS[1:]))
 def test_networks_on_a_leading_axis_are_independent(case):
     outputs, state, dxs, dstate0, grads = case.run()
     params, xs, state0, doutputs, dstate = case.args
-    for s in range(2):
+    for s in range(xs.shape[1]):
         own = lambda a, s=s: a[s]  # noqa: E731
         inputs = each(own, params), xs[:, s], each(own, state0), doutputs[:, s], each(own, dstate)
         expected = outputs[:, s], each(own, state), dxs[:, s], each(own, dstate0), each(own, grads)
         assert_close(case.run(inputs), expected)
+
+
+@quick(50)
+@given(case=cases(PLAIN, networks=NETWORKS[2:]))
+def test_networks_may_share_their_input(case):
+    params, xs, *rest = case.args
+    repeated = np.repeat(xs[:, :1], xs.shape[1], axis=1)
+    assert_close(case.run((params, xs[:, 0], *rest)), case.run((params, repeated, *rest)))
 
 
 @quick(100)
@@ -175,7 +190,7 @@ def test_two_parts_with_carried_state_equal_one_run(case, data):
 
 
 @quick(50)
-@given(case=cases({"two": Bidirectional(LSTMCell(D, 4), LSTMCell(D, 4))}, networks=(0,)))
+@given(case=cases({"two": Bidirectional(LSTMCell(D, 4), LSTMCell(D, 4))}, networks=((),)))
 def test_time_reversed_and_directions_exchanged_is_the_same(case):
     """Everything turned round, once on the way in and once on the way out, cancels."""
     T, B, _ = case.args[1].shape
@@ -239,7 +254,7 @@ def test_a_number_gone_bad_stays_in_its_own_sequence(case, value):
 
 @quick(60)
 @given(
-    case=cases(CAUSAL, networks=(0,), batch=(1, 4), dtypes=(np.float32, np.float64)),
+    case=cases(CAUSAL, networks=((),), batch=(1, 4), dtypes=(np.float32, np.float64)),
     every_step=st.booleans(),
     size=st.sampled_from([1e4, 1e30]),
 )
@@ -261,7 +276,9 @@ def test_a_model_with_logits_of_any_size_has_finite_gradients(case, every_step, 
 def test_both_paths_agree_in_single_precision_on_vanishing_gradients(name, data):
     """Flushing subnormal numbers to zero changes no gradient by more than it is worth."""
     cell = CAUSAL[name].cell
-    case = data.draw(cases({name: CAUSAL[name]}, (0,), (np.float32,), batch=(1, 3), steps=(20, 60)))
+    case = data.draw(
+        cases({name: CAUSAL[name]}, ((),), (np.float32,), batch=(1, 3), steps=(20, 60))
+    )
     params, xs, state0, _, dstate = case.args
     shrunk = params | {"W_h": np.float32(1e-2) * params["W_h"]}
     args = shrunk, xs, state0, None, dstate

@@ -48,11 +48,12 @@ def section(result: Result) -> str:
     rows = [columns, *([show(row[column]) for column in columns] for row in result.rows)]
     deviations = [f"- {plain(text)}" for text in result.deviations]
     settings = ", ".join(f"{name} {show(value)}" for name, value in result.settings.items())
+    data = f" --data {result.settings['data']}" if result.settings.get("data") else ""
     parts = [
         f"({result.name})=\n## {result.title}",
         remarks(result.name),
         f"![{result.title}](results/{result.name}.png)",
-        f"```sh\nnpylstm experiment {result.name} --full --out results\n```",
+        f"```sh\nnpylstm experiment {result.name} --full{data} --out results\n```",
         table([[plain(cell) for cell in row] for row in rows]),
         f"**Published:** {plain(result.published)}.",
         "\n".join(["**Deviations from the paper:**\n", *deviations]) if deviations else "",

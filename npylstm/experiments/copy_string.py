@@ -8,7 +8,7 @@ from npylstm.backend import Array
 from npylstm.data.tasks import Batch, copy
 from npylstm.experiments import figures
 from npylstm.experiments.results import Experiment
-from npylstm.experiments.success import Settings, Task, study
+from npylstm.experiments.success import DEVIATIONS, Settings, Task, study
 
 DIGITS = 2
 
@@ -36,7 +36,7 @@ EXPERIMENT = Experiment(
         "Adam with clipping of the norm, not RMSProp with clipping of each entry",
         "50 hidden units, at most 3,000 updates of 20 sequences each",
         "solved: at most 1 % of 500 new strings with any digit wrong",
-        "chrono initialisation is told T",
+        *DEVIATIONS,
     ),
     fast=Settings(lengths=(3, 5), seeds=3, max_updates=1000, hidden=50, learning_rate=1e-2),
     full=Settings((5, 10, 20, 40), seeds=5, max_updates=3000, hidden=50, learning_rate=1e-2),

@@ -18,14 +18,14 @@ OUTPUT_BIASES = [-1.0, -2.0, -3.0]
 class Variant:
     """One reading of what the paper leaves open."""
 
-    every_symbol: bool = False
+    every_symbol: bool = True
     legal_targets: bool = False
     input_biases: bool = False
 
 
 VARIANTS = {
-    "learns at the end of a string": Variant(),
-    "learns at every symbol": Variant(every_symbol=True),
+    "learns at every symbol": Variant(),
+    "learns at the end of a string": Variant(every_symbol=False),
     "targets: all that may come next": Variant(legal_targets=True),
     "input gates biased -1, -2, -3": Variant(input_biases=True),
 }
@@ -61,23 +61,25 @@ def train(variant: Variant, settings: Settings, seed: int) -> Array:
 
     Returns
     -------
-    strings : array (S,)
-        After how many strings all 512 were predicted without a mistake; NaN if never.
+    strings : array (2, S)
+        After how many strings all 512 were predicted without a mistake, by both of the rules of
+        `mistakes`; NaN if never.
     """
     rng, S = np.random.default_rng(seed), settings.seeds
     sets = string_sets(rng)
     biases = {"o": OUTPUT_BIASES} | ({"i": OUTPUT_BIASES} if variant.input_biases else {})
     params = NET.init(rng, S, 0.2, biases)
     learn = learn_symbols if variant.every_symbol else learn_string
-    strings, left = np.full(S, np.nan), np.arange(S)
+    strings, left = np.full((2, S), np.nan), np.arange(S)
     for n in range(1, settings.max_strings + 1):
         chosen = _pick(sets[0], rng.integers(0, len(sets[0].lengths), len(left)))
         targets = chosen.legal if variant.legal_targets else chosen.targets
         params = learn(params, chosen, targets, settings.learning_rate)
         if n % settings.check_every == 0:
             solved = np.all([mistakes(params, strings_) == 0 for strings_ in sets], axis=0)
-            strings[left[solved]] = n
-            left, params = left[~solved], {name: w[~solved] for name, w in params.items()}
+            strings[:, left] = np.where(solved, np.fmin(strings[:, left], n), strings[:, left])
+            keep = ~solved[0]
+            left, params = left[keep], {name: w[keep] for name, w in params.items()}
             if not left.size:
                 break
     return strings
@@ -106,32 +108,37 @@ def learn_symbols(params: Params, strings: Strings, targets: Array, rate: float)
 
 
 def mistakes(params: Params, strings: Strings) -> Array:
-    """Return how many strings each network gets wrong somewhere, (S,).
+    """Return how many strings each network gets wrong somewhere, (2, S).
 
-    Right is where the symbols that may come next are the most active outputs.
+    By the paper's rule right is where all symbols that may come next are the most active outputs;
+    by a milder one, where the most active output is a symbol that may come next.
     """
     S, n = len(params["W"]), len(strings.lengths)
-    sources, c, right = np.zeros(1), np.zeros(1), np.ones((S, n), bool)
+    sources, c, right = np.zeros(1), np.zeros(1), np.ones((2, S, n), bool)
     for t, (x, legal) in enumerate(zip(strings.xs, strings.legal, strict=True)):
         out, sources, step = NET.predict_step(params, np.tile(x, (S, 1, 1)), sources, c)
         c = step.c
         least_legal = np.where(legal, out, np.inf).min(axis=-1)
+        most_legal = np.where(legal, out, -np.inf).max(axis=-1)
         most_illegal = np.where(legal, -np.inf, out).max(axis=-1)
-        right &= (least_legal > most_illegal) | (t >= strings.lengths)
-    wrong: Array = (~right).sum(axis=1)
+        on_top = np.array([least_legal > most_illegal, most_legal > most_illegal])
+        right &= on_top | (t >= strings.lengths)
+    wrong: Array = (~right).sum(axis=-1)
     return wrong
 
 
 def study(settings: Settings, executor: Executor | None) -> Found:
     """Try every reading on the same pairs of sets."""
     jobs = [(variant, settings, k) for variant in VARIANTS.values() for k in range(settings.sets)]
-    found = np.array(spread(train, jobs, executor)).reshape(len(VARIANTS), -1)
-    rows: list[Row] = [
-        {"network": name, "published": "100 % after 8,440"}
-        | solved_row(strings, settings.max_strings, "strings")
-        for name, strings in zip(VARIANTS, found, strict=True)
-    ]
-    return rows, dict(zip(VARIANTS, found, strict=True))
+    found = np.array(spread(train, jobs, executor)).reshape(len(VARIANTS), settings.sets, 2, -1)
+    rows: list[Row] = []
+    curves = {}
+    for name, (strings, mild) in zip(VARIANTS, found.swapaxes(1, 2), strict=True):
+        curves[name] = strings.ravel()
+        row = {"network": name, "published": "100 % after 8,440"}
+        row |= solved_row(curves[name], settings.max_strings, "strings")
+        rows.append(row | {"by the mild rule": f"{np.isfinite(mild).sum()}/{mild.size}"})
+    return rows, curves
 
 
 EXPERIMENT = Experiment(
@@ -144,10 +151,11 @@ EXPERIMENT = Experiment(
     deviations=(
         "not reproduced: something is missing that the paper does not say; the rows are readings "
         "of what it leaves open",
-        "looked at every 500 strings whether both sets are predicted",
+        "looked at every 500 strings whether both sets are predicted; by the mild rule they are "
+        "when the most active output is always one of the symbols that may come next",
     ),
     fast=Settings(seeds=5, sets=1, max_strings=6_000),
-    full=Settings(seeds=10, sets=3, max_strings=24_000),
+    full=Settings(seeds=10, sets=3, max_strings=48_000),
     study=study,
     plots=(figures.strings_to_learn,),
 )

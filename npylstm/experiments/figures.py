@@ -1,27 +1,22 @@
-"""The studies' figures. Each takes a Matplotlib axes and a result, and returns the axes.
+"""The studies' figures. Each takes a Matplotlib axes and a result, and returns the axes."""
 
-Lines differ in style and marker as well as in colour, so they can be told apart in grey and by
-colour-blind readers (colours: Okabe & Ito 2008).
-"""
-
-from itertools import cycle
 from typing import Any
 
 import numpy as np
 
 from npylstm.experiments.results import Result
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
-DASHES = ("-", "--", "-.", ":")
-MARKERS = "osD^vPX*<>"
+
+def styles() -> tuple[dict[str, Any], ...]:
+    """Return the line styles of all figures; see `npylstm.plots`."""
+    from npylstm.plots import STYLES  # brings Matplotlib, slow to import
+
+    return STYLES
 
 
-def styles() -> Any:
-    """Return an endless supply of line styles, each with a colour, a dash and a marker."""
-    return (
-        {"color": colour, "linestyle": dash, "marker": marker}
-        for colour, dash, marker in zip(cycle(COLOURS), cycle(DASHES), cycle(MARKERS))
-    )
+def colour(k: int) -> str:
+    """Return the colour of the k-th line style."""
+    return str(styles()[k]["color"])
 
 
 def success_against_length(ax: Any, result: Result) -> Any:
@@ -44,17 +39,17 @@ def success_against_length(ax: Any, result: Result) -> Any:
 def learning_curves(ax: Any, result: Result) -> Any:
     """Draw each network's error against the sequences it has seen, and where it had learnt."""
     x, error = result.curves["sequences"], result.curves["error"]
-    ax.plot(x, error, color=COLOURS[5], linewidth=0.6)
+    ax.plot(x, error, color=colour(5), linewidth=0.6)
     last = np.maximum.accumulate(np.where(np.isnan(error), 0, np.arange(len(error))[:, None]))
     median = np.median(np.take_along_axis(error, last, axis=0), axis=1)
     ax.plot(x, median, color="black", label="median; who has learnt keeps the last error")
     learnt = result.curves["solved at"]
     learnt = learnt[np.isfinite(learnt)]
-    ticks = {"color": COLOURS[1], "markersize": 14, "clip_on": False, "in_layout": False}
+    ticks = {"color": colour(1), "markersize": 14, "clip_on": False, "in_layout": False}
     label = f"learnt ({result.rows[0]['solved']})"
     ax.plot(learnt, np.zeros_like(learnt), "|", label=label, **ticks)
     published = float(result.curves["published"])
-    ax.axvline(published, color=COLOURS[2], linestyle="--", label="published mean")
+    ax.axvline(published, color=colour(2), linestyle="--", label="published mean")
     ax.set(xlabel="training sequences", ylabel="mean absolute error", ylim=(0, None))
     ax.set_title(result.title)
     ax.legend(fontsize="small")
@@ -87,7 +82,7 @@ def _times(ax: Any, result: Result, cap: int, label: str) -> Any:
     for y, (row, times) in enumerate(zip(result.rows, result.curves.values(), strict=True)):
         solved = np.sort(times[np.isfinite(times)])
         spread = np.linspace(-0.2, 0.2, len(times))  # so that equal times show as several dots
-        ax.plot(solved, y + spread[: len(solved)], "o", color=COLOURS[0], markersize=4)
+        ax.plot(solved, y + spread[: len(solved)], "o", color=colour(0), markersize=4)
         if len(solved):
             ax.plot(np.median(solved), y, "|", color="black", markersize=16, markeredgewidth=2)
         ax.text(1.02 * cap, y, row["solved"], va="center")
@@ -95,7 +90,7 @@ def _times(ax: Any, result: Result, cap: int, label: str) -> Any:
     ax.set_yticks(range(len(result.rows)), [row["network"] for row in result.rows])
     ax.set(xlim=(0, 1.12 * cap), xlabel=f"{label} (bar: median; right: how many did)")
     ax.invert_yaxis()
-    ax.set_title(result.title)
+    ax.set_title(result.title, loc="right")  # the labels leave room on the left
     return ax
 
 
@@ -103,7 +98,8 @@ def accuracy_against_epoch(ax: Any, result: Result) -> Any:
     """Draw test accuracy against epoch, the mean and the range of all seeds."""
     for (name, curve), style in zip(result.curves.items(), styles(), strict=False):
         epochs = np.arange(1, curve.shape[1] + 1)
-        ax.plot(epochs, 100 * curve.mean(axis=0), label=name, **style)
+        every = max(len(epochs) // 10, 1)
+        ax.plot(epochs, 100 * curve.mean(axis=0), label=name, markevery=every, **style)
         ax.fill_between(
             epochs,
             100 * curve.min(axis=0),
@@ -123,9 +119,9 @@ def solved_against_bias(ax: Any, result: Result) -> Any:
     solved = 100 * np.isfinite(result.curves["updates"]).mean(axis=1)
     accuracy = result.curves["accuracy"]
     label = f"temporal order, T = {result.settings['T']}: networks that solve it"
-    ax.plot(biases, solved, "o-", color=COLOURS[0], label=label)
+    ax.plot(biases, solved, "o-", color=colour(0), label=label)
     ax.errorbar(biases, accuracy.mean(axis=1), accuracy.std(axis=1, ddof=1), fmt="s--",
-                color=COLOURS[1], capsize=3, label="MNIST row by row: test accuracy")  # fmt: skip
+                color=colour(1), capsize=3, label="MNIST row by row: test accuracy")  # fmt: skip
     ax.set(xlabel="forget bias at the start", ylabel="%", ylim=(-4, 104))
     ax.set_title("The forget bias decides over a long lag and matters little over a short one")
     ax.legend(fontsize="small")

@@ -7,6 +7,7 @@ from itertools import product
 import numpy as np
 
 from npylstm.activations import sigmoid
+from npylstm.backend import Device
 from npylstm.experiments import figures, temporal_order
 from npylstm.experiments.mnist_rows import Settings as RowsSettings
 from npylstm.experiments.mnist_rows import accuracies
@@ -27,12 +28,20 @@ class Settings:
     mnist_seeds: int
     epochs: int
     data: str | None = None
+    device: Device = "cpu"
 
 
 def study(settings: Settings, executor: Executor | None) -> Found:
     """Train LSTMs with every bias on both tasks."""
-    lag = LagSettings((settings.T,), seeds=settings.seeds, max_updates=settings.max_updates)
-    rows_settings = RowsSettings(settings.mnist_seeds, settings.epochs, settings.data)
+    lag = LagSettings(
+        (settings.T,),
+        seeds=settings.seeds,
+        max_updates=settings.max_updates,
+        device=settings.device,
+    )
+    rows_settings = RowsSettings(
+        settings.mnist_seeds, settings.epochs, settings.data, settings.device
+    )
     names = [f"LSTM, forget bias {b}" for b in BIASES]
     lag_jobs = [(temporal_order.TASK, lag, name, settings.T) for name in names]
     mnist_jobs = product(names, [rows_settings], range(settings.mnist_seeds))

@@ -1,4 +1,13 @@
-"""The first Lyapunov exponent tells how fast gradients vanish or explode."""
+"""The first Lyapunov exponent tells how fast gradients vanish or explode.
+
+A small change δs_t of the state and the gradient g_t = ∂L/∂s_t belong together: g_t · δs_t = δL at
+every step t, whatever the cell. So over the same steps of the same sequence the one norm shrinks as
+the other grows, but for the angle between the two::
+
+    ln |g_t| = ln |δL| - ln |δs_t| - ln cos(g_t, δs_t)
+
+The angle comes and goes and does not grow with the lag; hence the two rates agree.
+"""
 
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -33,38 +42,35 @@ MEMORY = 100
 
 @dataclass(frozen=True)
 class Settings:
-    """How the study is run: the sequences' number, and the two ranges of lags for the slope."""
+    """How the study is run: the sequences' number, and the lags between which rates are taken.
+
+    Before its rate is taken, the gradient has the first lag to turn into the direction that grows
+    the most; so has the small change, coming from the other end.
+    """
 
     seeds: int
     hidden: int
     sequences: int
-    lags: tuple[int, int] = (50, 200)
-    late_lags: tuple[int, int] = (200, 600)
+    lags: tuple[int, int] = (200, 600)
 
 
 def measure(name: str, settings: Settings, seed: int) -> tuple[float, Array]:
     """Return a fresh network's first exponent, and the mean ln of its gradient norm at each lag."""
     rng = np.random.default_rng(seed)
-    H, skip, last = settings.hidden, settings.lags[1], settings.late_lags[1]
+    H, (first, last) = settings.hidden, settings.lags
     cell = _cells(H)[name](INPUTS, H)
     params = cell.init(rng)
     if name == "LSTM, chrono":
         params = chrono(cell, params, MEMORY, rng)
-    xs = rng.standard_normal((skip + last, settings.sequences, INPUTS))
+    xs = rng.standard_normal((last + first, settings.sequences, INPUTS))
     if name == CHAOTIC:
-        xs *= 0.1  # stronger inputs saturate the units, and calm the network down
-    exponent = lyapunov_spectrum(cell, params, xs, exponents=1, skip=skip).mean()
+        xs *= 0.1
+    exponent = lyapunov_spectrum(cell, params, xs[:last], exponents=1, skip=first).mean()
 
     dstate = cell.zero_state(xs[0])._replace(h=rng.standard_normal((settings.sequences, H)))
     steps = backward_steps(cell, params, unroll(cell, params, xs)[2], dstate=dstate)
     norms = [np.linalg.norm(np.concatenate(ds, axis=-1), axis=-1) for _, ds, *_ in steps]
     return float(exponent), np.log(norms[: last + 1]).mean(axis=1)
-
-
-def slope(log_norms: Array, lags: tuple[int, int]) -> float:
-    """Return the slope of the straight line through log_norms (L,) from one lag to another."""
-    first, last = lags
-    return float(np.polyfit(np.arange(first, last + 1), log_norms[first : last + 1], 1)[0])
 
 
 def study(settings: Settings, executor: Executor | None) -> Found:
@@ -77,12 +83,16 @@ def study(settings: Settings, executor: Executor | None) -> Found:
         found = measured[k * settings.seeds : (k + 1) * settings.seeds]
         curves[name] = np.mean([log_norms for _, log_norms in found], axis=0)
         exponent = float(np.mean([exponent for exponent, _ in found]))
-        row: Row = {"network": name, "first exponent": exponent}
-        for first, last in (settings.lags, settings.late_lags):
-            measured_slope = slope(curves[name], (first, last))
-            row[f"slope, lags {first}-{last}"] = measured_slope
-            row[f"difference, % ({first}-{last})"] = 100 * (measured_slope / exponent - 1)
-        rows.append(row)
+        first, last = settings.lags
+        slope = float(curves[name][last] - curves[name][first]) / (last - first)
+        rows.append(
+            {
+                "network": name,
+                "first exponent": exponent,
+                "slope of ln gradient norm": slope,
+                "difference, %": 100 * (slope / exponent - 1),
+            }
+        )
     return rows, curves
 
 
@@ -106,11 +116,11 @@ EXPERIMENT = Experiment(
         "Abbott (2023): the gradient norm goes like exp(first exponent x lag)"
     ),
     deviations=(
-        "where the exponent is near 0 (forget bias 3) differences of it mean little in per cent",
-        "with chrono initialisation the units' time scales go up to 100 steps, and the slope "
-        "settles only over later lags",
+        "fresh networks, driven by Gaussian noise; ten times weaker for the one of gain 2, which "
+        "stronger inputs would calm down",
+        "both rates are taken over the same 400 steps of the same sequences",
     ),
-    fast=Settings(seeds=2, hidden=48, sequences=20),
+    fast=Settings(seeds=2, hidden=32, sequences=20),
     full=Settings(seeds=3, hidden=128, sequences=10),
     study=study,
     plots=(plot,),

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from npylstm.backend import resolve_device
 from npylstm.checks import check_size
+from npylstm.data import load_mnist
 
 Row = dict[str, Any]
 """One line of a table: column -> text or number."""
@@ -34,7 +36,8 @@ class Experiment:
         How the study differs from the paper.
     fast, full
         Its settings for a look within a minute, and for the figures of the documentation: frozen
-        dataclasses with a field `seeds`.
+        dataclasses with a field `seeds`. A field `data` means that it reads MNIST, a field
+        `device` that its networks can run on a GPU.
     study : callable
         (settings, executor or None) -> `Found`. The executor, any `concurrent.futures.Executor`,
         runs the parts that do not depend on each other.
@@ -51,57 +54,80 @@ class Experiment:
     study: Callable[[Any, Executor | None], Found]
     plots: tuple[Callable[[Any, "Result"], Any], ...]
 
-    def run(
+    def settings(
         self,
         full: bool = False,
         seeds: int | None = None,
-        executor: Executor | None = None,
         data: str | None = None,
-    ) -> "Result":
-        """Run the study.
+        device: str = "cpu",
+    ) -> Any:
+        """Return the settings for a run.
 
         Parameters
         ----------
         full
-            With the settings of the documentation instead of the fast ones.
+            Those of the documentation instead of the fast ones.
         seeds
             How many networks of each kind; by default what the settings say.
-        executor
-            Where to run: a process pool, a cluster's executor, or None for here.
         data
             A folder with MNIST, for the studies that read digits; by default they take the sample
             that comes with the package.
+        device
+            `"cpu"`, `"gpu"` or `"auto"`. Networks that learn from one sequence at a time, and
+            Lyapunov exponents, are computed on the CPU alone, where so small arrays are faster.
 
         Raises
         ------
-        ValueError
-            `seeds` below one, or `data` for a study that reads none.
+        OSError, RuntimeError, ValueError
+            `seeds` below one, `data` that is no MNIST or for a study that reads none, a device
+            that can't be used or not for this study.
         """
         settings = self.full if full else self.fast
+        if seeds is not None:
+            check_size("seeds", seeds)
+            settings = replace(settings, seeds=seeds)
         if data is not None:
             if not hasattr(settings, "data"):
                 raise ValueError(
                     f"data must be None for {self.name}, which reads none; got {data!r}"
                 )
+            load_mnist(data)
             settings = replace(settings, data=data)
-        if seeds is not None:
-            check_size("seeds", seeds)
-            settings = replace(settings, seeds=seeds)
+        if hasattr(settings, "device"):
+            return replace(settings, device=resolve_device(device))
+        if device not in ("cpu", "auto"):
+            raise ValueError(
+                f"device must be 'cpu' or 'auto' for {self.name}, which has no use for another; "
+                f"got {device!r}"
+            )
+        return settings
+
+    def run(
+        self,
+        full: bool = False,
+        seeds: int | None = None,
+        data: str | None = None,
+        device: str = "cpu",
+        executor: Executor | None = None,
+    ) -> "Result":
+        """Run the study.
+
+        Parameters
+        ----------
+        full, seeds, data, device
+            As in `settings`, which raises the same errors.
+        executor
+            Where to run: a process pool, a cluster's executor, or None for here.
+        """
+        settings = self.settings(full, seeds, data, device)
         rows, curves = self.study(settings, executor)
         return Result(
             self.name, self.title, self.published, self.deviations, asdict(settings), rows, curves
         )
 
 
-def perform(
-    experiment: Experiment,
-    full: bool = False,
-    seeds: int | None = None,
-    out: Path | None = None,
-    executor: Executor | None = None,
-    data: str | None = None,
-) -> "Result":
-    """Run a study as `Experiment.run` does, and save what it found.
+def perform(experiment: Experiment, out: Path | None = None, **options: Any) -> "Result":
+    """Run a study, `experiment.run(**options)`, and save what it found.
 
     Its table, facts, curves and figure go to folder `out`, if there is one.
 
@@ -109,15 +135,13 @@ def perform(
     ------
     FileExistsError
         Results of this study are there already; nothing is run.
-    OSError
-        The folder can't be written.
-    ValueError
-        As `Experiment.run`.
+    OSError, RuntimeError, ValueError
+        The folder can't be written, or as `Experiment.settings`.
     """
     if out is None:
-        return experiment.run(full, seeds, executor, data)
+        return experiment.run(**options)
     refuse_to_overwrite(out, experiment.name)
-    result = experiment.run(full, seeds, executor, data)
+    result = experiment.run(**options)
     *_, picture = result.save(out)
     draw(experiment, result, picture)
     return result

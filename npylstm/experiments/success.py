@@ -13,7 +13,7 @@ from itertools import product
 
 import numpy as np
 
-from npylstm.backend import Array
+from npylstm.backend import Array, Device, array_module, to_device, to_numpy
 from npylstm.cells.base import Cell, Params
 from npylstm.cells.chrono import chrono
 from npylstm.cells.gru import GRUCell
@@ -32,11 +32,12 @@ STANDARD: dict[str, Callable[[int, int], Cell]] = {
     "IRNN": partial(
         RNNCell,
         activation="relu",
-        kernel_initializer="normal:0.001",
+        kernel_initializer="normal:0.1",
         recurrent_initializer="identity",
     ),
     "LSTM, forget bias 0": partial(LSTMCell, forget_bias=0.0),
     "LSTM, forget bias 1": partial(LSTMCell, forget_bias=1.0),
+    "LSTM, bias 1, orthogonal": partial(LSTMCell, recurrent_initializer="orthogonal"),
     "LSTM, forget bias 3": partial(LSTMCell, forget_bias=3.0),
     "LSTM, chrono": LSTMCell,
     "GRU": GRUCell,
@@ -52,6 +53,13 @@ CELLS = (
     | {f"Greff {name}": partial(LSTMVariant.preset, name) for name in GREFF}
 )
 """All networks by name."""
+
+
+DEVIATIONS = (
+    "the IRNN's input weights start with a standard deviation of 0.1, not 0.001",
+    "chrono initialisation is told T",
+)
+"""How `STANDARD` differs from the papers."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,7 @@ class Settings:
     test_sequences: int = 500
     max_wrong: float = 0.01
     seed: int = 0
+    device: Device = "cpu"
 
 
 def wrong_class(y: Array, batch: Batch) -> Array:
@@ -122,14 +131,15 @@ def updates_to_solve(task: Task, settings: Settings, name: str, T: int) -> Array
     networks = [model.init(rng, np.float32) for _ in range(settings.seeds)]
     if name == "LSTM, chrono":
         networks = [chrono(cell, params, T, rng) for params in networks]
-    params = {key: np.stack([network[key] for network in networks]) for key in networks[0]}
+    stacked = {key: np.stack([network[key] for network in networks]) for key in networks[0]}
+    params = to_device(stacked, settings.device)
     optimizer = Adam(settings.learning_rate)
     slots = optimizer.init(params)
     test = task.draw(rng, T, (1, settings.test_sequences))
 
     updates, left = np.full(settings.seeds, np.nan), np.arange(settings.seeds)
     for update in range(1, settings.max_updates + 1):
-        batch = task.draw(rng, T, (len(left), settings.batch))
+        batch = _move(task.draw(rng, T, (len(left), settings.batch)), settings.device)
         with np.errstate(over="ignore", invalid="ignore"):  # a network that explodes has failed
             _, grads = model.loss_and_grads(params, batch.xs, batch.targets)
             grads, _ = clip_by_global_norm(grads, settings.max_norm, leading_axes=1)
@@ -137,7 +147,7 @@ def updates_to_solve(task: Task, settings: Settings, name: str, T: int) -> Array
             if update % settings.check_every:
                 continue
             xs = np.broadcast_to(test.xs, (len(test.xs), len(left), *test.xs.shape[2:]))
-            y = model.predict(params, xs)
+            y = to_numpy(model.predict(params, _move(test._replace(xs=xs), settings.device).xs))
         finite = np.isfinite(y[-1] if task.every_step else y).all(axis=(1, 2))
         solved = finite & (task.wrong(y, test).mean(axis=-1) <= settings.max_wrong)
         updates[left[solved]] = update
@@ -149,9 +159,16 @@ def updates_to_solve(task: Task, settings: Settings, name: str, T: int) -> Array
     return updates
 
 
+def _move(batch: Batch, device: Device) -> Batch:
+    return Batch(**to_device(batch._asdict(), device))
+
+
 def _select(arrays: Params, keep: Array) -> Params:
     """Return the networks to keep; what has no leading axis, Adam's t, belongs to all."""
-    return {name: array[keep] if array.ndim else array for name, array in arrays.items()}
+    return {
+        name: array[array_module(array).asarray(keep)] if array.ndim else array
+        for name, array in arrays.items()
+    }
 
 
 def study(task: Task, settings: Settings, executor: Executor | None) -> Found:

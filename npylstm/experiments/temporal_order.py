@@ -5,7 +5,7 @@ from functools import partial
 from npylstm.data.tasks import temporal_order
 from npylstm.experiments import figures
 from npylstm.experiments.results import Experiment
-from npylstm.experiments.success import Settings, Task, study, wrong_class
+from npylstm.experiments.success import DEVIATIONS, Settings, Task, study, wrong_class
 
 TASK = Task(temporal_order, inputs=6, outputs=4, wrong=wrong_class)
 
@@ -20,7 +20,7 @@ EXPERIMENT = Experiment(
         "25 hidden units, not 50, and Adam with clipping, not SGD with their regulariser",
         "at most 2,000 updates of 20 sequences each, not 5,000,000",
         "solved: at most 1 % of 500 new sequences wrong, not of 10,000",
-        "chrono initialisation is told T",
+        *DEVIATIONS,
     ),
     fast=Settings(lengths=(10, 20), seeds=5, max_updates=500),
     full=Settings(lengths=(10, 20, 50, 100)),

@@ -7,7 +7,7 @@ import numpy as np
 from npylstm.data.tasks import Batch, two_sequence
 from npylstm.experiments import figures
 from npylstm.experiments.results import Experiment
-from npylstm.experiments.success import Settings, Task, study, wrong_class
+from npylstm.experiments.success import DEVIATIONS, Settings, Task, study, wrong_class
 
 
 def draw(rng: np.random.Generator, T: int, size: tuple[int, ...]) -> Batch:
@@ -28,7 +28,7 @@ EXPERIMENT = Experiment(
         "two classes and cross-entropy in place of a target 0 or 1 and squared error",
         "25 hidden units, Adam, clipping, batches of 20, at most 1,000 updates",
         "solved: at most 1 % of 500 new sequences wrong",
-        "chrono initialisation is told T",
+        *DEVIATIONS,
     ),
     fast=Settings(lengths=(10, 20), seeds=5, max_updates=500),
     full=Settings(lengths=(20, 50, 100, 200), max_updates=1000),

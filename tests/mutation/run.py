@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -36,9 +37,9 @@ def copy(tree: Path, folder: Path) -> None:
     shutil.copy(tree / "setup.cfg", folder)
 
 
-def first_failure(tree: Path, file: str) -> str:
-    """Run the tests of a file in a tree; return what failed first, or nothing."""
-    tests = [f"tests/test_{name}.py" for name in TESTS[file]]
+def first_failure(tree: Path, names: Iterable[str]) -> str:
+    """Run some tests in a tree; return what failed first, or nothing."""
+    tests = [f"tests/test_{name}.py" for name in names]
     try:
         result = subprocess.run(
             [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
@@ -64,24 +65,23 @@ def plant(tree: Path, mistake: tuple[str, str, str]) -> str:
         copy(tree, Path(folder))
         path = Path(folder, "npylstm", file)
         path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
-        return first_failure(Path(folder), file)
+        return first_failure(Path(folder), TESTS[file])
 
 
 def run(tree: Path, files: list[str], jobs: int) -> int:
     """Plant and test; print a line for each mistake and the sums; return how many survive."""
     mistakes = [(file, *change) for file in files for change in MISTAKES[file]]
-    for file, old, _ in mistakes:
-        count = (tree / "npylstm" / file).read_text(encoding="utf-8").count(old)
-        if count != 1:
-            raise SystemExit(f"{file}: must occur once, not {count} times: {old!r}")
+    for file, old, new in mistakes:
+        source = (tree / "npylstm" / file).read_text(encoding="utf-8")
+        if source.count(old) != 1:
+            raise SystemExit(f"{file}: must occur once, not {source.count(old)} times: {old!r}")
+        compile(source.replace(old, new), file, "exec")  # a syntax error would prove nothing
 
     began = time.monotonic()
+    if failure := first_failure(tree, sorted({name for file in files for name in TESTS[file]})):
+        raise SystemExit(f"the tests fail without a mistake: {failure}")
     verdicts: list[str] = []
     with ThreadPoolExecutor(jobs) as pool:
-        sound = pool.map(partial(first_failure, tree), files)
-        for file, failure in zip(files, sound, strict=True):
-            if failure:
-                raise SystemExit(f"the tests of {file} fail without a mistake: {failure}")
         for mistake, failure in zip(
             mistakes, pool.map(partial(plant, tree), mistakes), strict=True
         ):
