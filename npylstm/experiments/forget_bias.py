@@ -1,7 +1,7 @@
 """What the forget gate's first bias does: on MNIST's rows little, on a long lag everything."""
 
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -12,7 +12,6 @@ from npylstm.experiments import figures, temporal_order
 from npylstm.experiments.mnist_rows import Settings as RowsSettings
 from npylstm.experiments.mnist_rows import accuracies
 from npylstm.experiments.results import Experiment, Found, Row, solved_row, spread
-from npylstm.experiments.success import Settings as LagSettings
 from npylstm.experiments.success import updates_to_solve
 
 BIASES = (0, 1, 2, 3, 5)
@@ -33,8 +32,8 @@ class Settings:
 
 def study(settings: Settings, executor: Executor | None) -> Found:
     """Train LSTMs with every bias on both tasks."""
-    lag = LagSettings(
-        (settings.T,),
+    lag = replace(
+        temporal_order.EXPERIMENT.full,
         seeds=settings.seeds,
         max_updates=settings.max_updates,
         device=settings.device,

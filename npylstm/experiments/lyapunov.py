@@ -121,7 +121,7 @@ EXPERIMENT = Experiment(
         "both rates are taken over the same 400 steps of the same sequences",
     ),
     fast=Settings(seeds=2, hidden=32, sequences=20),
-    full=Settings(seeds=3, hidden=128, sequences=10),
+    full=Settings(seeds=5, hidden=128, sequences=20),
     study=study,
     plots=(plot,),
 )

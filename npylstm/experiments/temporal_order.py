@@ -22,8 +22,8 @@ EXPERIMENT = Experiment(
         "solved: at most 1 % of 500 new sequences wrong, not of 10,000",
         *DEVIATIONS,
     ),
-    fast=Settings(lengths=(10, 20), seeds=5, max_updates=500),
-    full=Settings(lengths=(10, 20, 50, 100)),
+    fast=Settings(lengths=(10, 20), seeds=5, max_updates=500, head_std=1.0),
+    full=Settings(lengths=(10, 20, 50, 100), head_std=1.0),
     study=partial(study, TASK),
     plots=(figures.success_against_length,),
 )
