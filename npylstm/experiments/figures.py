@@ -32,7 +32,7 @@ def success_against_length(ax: Any, result: Result) -> Any:
     ax.set_xticks(lengths, [str(T) for T in lengths])
     ax.minorticks_off()
     ax.set_title(result.title)
-    ax.legend(fontsize="small")
+    ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
 
 
