@@ -79,13 +79,13 @@ EXPERIMENT = Experiment(
         "each on 256 random test digits)"
     ),
     deviations=(
-        "fewer epochs than 100, and accuracy on all test digits, not on 256 of them",
+        "accuracy after the last epoch and on all test digits, no mean over epochs",
         "without a folder of MNIST, the package's sample: 10,000 digits to train on, 2,000 to test",
         "the IRNN's gradient is clipped to norm 1, and its input weights start with a standard "
         "deviation of 0.1, not 0.001",
     ),
     fast=Settings(seeds=2, epochs=8),
-    full=Settings(seeds=5, epochs=30),
+    full=Settings(seeds=5, epochs=100),
     study=study,
     plots=(figures.accuracy_against_epoch,),
 )

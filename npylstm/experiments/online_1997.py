@@ -9,6 +9,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 import numpy as np
+from tqdm import tqdm
 
 from npylstm.data.tasks import Batch
 from npylstm.experiments.blocks import Array, BlockNet, Params, Step
@@ -99,7 +100,7 @@ def learn(problem: Problem, S: int, cap: int, seed: int) -> tuple[Params, Array,
     sequences, curve = np.full(S, np.nan), np.full((cap // CHUNK, S), np.nan)
     means, maxima = np.full((window, S), np.inf), np.full((window, S), np.inf)
     left = np.arange(S)
-    for chunk in range(cap // CHUNK):
+    for chunk in tqdm(range(cap // CHUNK), unit=f" x {CHUNK} sequences", disable=None):
         batch = problem.draw(rng, (CHUNK, len(left)))
         rows = np.arange(chunk * CHUNK, (chunk + 1) * CHUNK) % window
         for n, row in enumerate(rows):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from npylstm.backend import resolve_device
 from npylstm.checks import check_size
@@ -161,10 +162,16 @@ def draw(experiment: Experiment, result: "Result", path: Path) -> None:
 def spread(
     job: Callable[..., Any], arguments: Iterable[tuple[Any, ...]], executor: Executor | None
 ) -> list[Any]:
-    """Return [job(*a) for a in arguments], computed by the executor if there is one."""
+    """Return [job(*a) for a in arguments], computed by the executor if there is one.
+
+    In a terminal a bar shows how far it is.
+    """
+    jobs = list(arguments)
     if executor is None:
-        return [job(*a) for a in arguments]
-    return list(executor.map(job, *zip(*arguments, strict=True)))
+        found: Iterable[Any] = (job(*a) for a in jobs)
+    else:
+        found = executor.map(job, *zip(*jobs, strict=True))
+    return list(tqdm(found, total=len(jobs), unit="job", disable=None))
 
 
 @dataclass(frozen=True)
