@@ -308,7 +308,7 @@ def test_stacked_and_bidirectional_layers_agree_with_pytorch(
 def test_reverse_turns_each_sequence_within_its_own_length():
     xs = np.arange(1.0, 9).reshape(4, 2, 1)
     assert reverse(xs)[:, 0, 0].tolist() == [7, 5, 3, 1]
-    turned = reverse(xs, [3, 0])
+    turned = reverse(xs, np.array([3, 0], np.uint64))  # less a signed number it would be a float
     assert turned[:, 0, 0].tolist() == [5, 3, 1, 7]
     assert turned[:, 1, 0].tolist() == [2, 4, 6, 8]
 
