@@ -33,7 +33,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 LIBRARIES = {
     "cupy": {"backend"},
     "matplotlib": {"plots", "gradient_plots", "runs", "experiments"},
-    "tqdm": {"cli", "data"},
+    "tqdm": {"cli", "data", "experiments"},
     # what the package is compared with, where it is installed
     "torch": {"bench"},
     "tensorflow": {"bench"},
