@@ -100,7 +100,7 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray[Any, Any]],
         raise ValueError(f"{path} is not a valid checkpoint: {error}") from error
 
 
-def write_atomically(path: str | os.PathLike[str], content: bytes) -> None:
+def write_atomically(path: str | os.PathLike[str], content: bytes | bytearray) -> None:
     """Write a file so that a crash at any moment leaves the old one or the new one, whole.
 
     A process killed halfway can leave a file `<name>.<8 digits>.tmp` beside it.
@@ -153,6 +153,8 @@ def _decode(content: bytes) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, 
             raise ValueError("its entries are larger than the file")
         contents = {entry.filename: archive.read(entry) for entry in entries}
     meta = json.loads(contents.pop(_META))
+    if not isinstance(meta, dict):
+        raise ValueError("its meta data are no JSON object")
     arrays = {name.removesuffix(".npy"): _decode_array(npy) for name, npy in contents.items()}
     return arrays, meta
 

@@ -345,9 +345,12 @@ def clip_by_global_norm(
     Raises
     ------
     ValueError
-        `max_norm` is not a positive number, or `leading_axes` does not fit the arrays.
+        `max_norm` is not a positive number, `grads` holds no array, or `leading_axes` does not fit
+        the arrays.
     """
     check_number("max_norm", max_norm, low=0.0, open_low=True)
+    if not grads:
+        raise ValueError("grads must hold one array at least, got {}")
     fewest = min(g.ndim for g in grads.values())
     if not 0 <= leading_axes <= fewest:
         raise ValueError(f"leading_axes must be between 0 and {fewest}, got {leading_axes}")

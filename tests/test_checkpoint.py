@@ -573,3 +573,10 @@ def test_kill_9_at_a_random_moment_leaves_the_last_file_whole(path, kills):
 
 def test_the_format_number_is_the_one_these_tests_know():
     assert checkpoint.VERSION == 1
+
+
+@pytest.mark.parametrize("meta", [None, 3, [], "text"])
+def test_meta_data_that_are_no_object_are_refused(tmp_path, meta):
+    checkpoint.save(tmp_path / "a.npz", {}, meta)
+    with pytest.raises(ValueError, match=r"a\.npz is not a valid checkpoint: its meta data are no"):
+        checkpoint.load(tmp_path / "a.npz")

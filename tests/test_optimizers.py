@@ -449,3 +449,8 @@ def test_clipping_refuses_a_limit_that_is_not_positive(value):
 def test_clipping_refuses_leading_axes_the_arrays_do_not_have(leading_axes):
     with pytest.raises(ValueError, match="leading_axes must be between 0 and 1"):
         clip_by_global_norm(draw(0), 1.0, leading_axes)
+
+
+def test_no_gradients_at_all_can_not_be_clipped():
+    with pytest.raises(ValueError, match="grads must hold one array at least"):
+        clip_by_global_norm({}, 1.0)

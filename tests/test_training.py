@@ -384,7 +384,6 @@ def test_descriptions_of_something_else_are_refused(config, message):
     "meta",
     [
         {},
-        [],
         {"model": 3},
         {"model": {"class": "LSTMCell", "input_size": 3, "hidden_size": 4}},
         {"model": to_config(SequenceModel(LSTMCell(3, 5), 2))},

@@ -6,7 +6,6 @@ SHA-256 of the bytes after decompression, which every faithful copy of MNIST sha
 
 import hashlib
 import os
-import secrets
 import urllib.request
 import warnings
 from collections import deque
@@ -18,6 +17,7 @@ from urllib.error import HTTPError
 
 from tqdm import tqdm
 
+from npylstm.checkpoint import write_atomically
 from npylstm.checks import check_number
 from npylstm.data.idx import BROKEN, decompressed, read_at_most
 
@@ -81,7 +81,7 @@ def fetch_mnist(
     for name in SHA256:
         path = folder / f"{name}.gz"
         if not path.exists() or not _is_sound(path):
-            _write(path, _download(name, queue, timeout))
+            write_atomically(path, _download(name, queue, timeout))
     return folder
 
 
@@ -138,14 +138,3 @@ def _get(url: str, timeout: float) -> bytearray:
         tqdm.wrapattr(response, "read", total=response.length, desc=file_name) as body,
     ):
         return read_at_most(body, MAX_BYTES)
-
-
-def _write(path: Path, data: bytearray) -> None:
-    """Write a file that appears under its name only once it is whole."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
