@@ -147,7 +147,7 @@ def updates_to_solve(task: Task, settings: Settings, name: str, T: int) -> Array
             if update % settings.check_every:
                 continue
             xs = np.broadcast_to(test.xs, (len(test.xs), len(left), *test.xs.shape[2:]))
-            y = to_numpy(model.predict(params, _move(test._replace(xs=xs), settings.device).xs))
+            y = to_numpy(model.predict(params, to_device({"xs": xs}, settings.device)["xs"]))
         finite = np.isfinite(y[-1] if task.every_step else y).all(axis=(1, 2))
         solved = finite & (task.wrong(y, test).mean(axis=-1) <= settings.max_wrong)
         updates[left[solved]] = update
