@@ -1,19 +1,36 @@
 """LSTM and RNN cells in plain NumPy, with back-propagation through time written out by hand."""
 
-from npylstm.analysis.gradient_check import check_layer, check_model, gradient_check
+from npylstm.analysis import check_layer, check_model, gradient_check
 from npylstm.backend import available_devices
-from npylstm.cells.chrono import chrono
-from npylstm.cells.gru import GRUCell, GRUState
-from npylstm.cells.lstm import LSTMCell, LSTMState
-from npylstm.cells.lstm_variant import LSTMVariant
-from npylstm.cells.rnn import RNNCell, RNNState
+from npylstm.cells import (
+    GRUCell,
+    GRUState,
+    LSTMCell,
+    LSTMState,
+    LSTMVariant,
+    RNNCell,
+    RNNState,
+    chrono,
+)
 from npylstm.data import load_mnist, row_sequences
-from npylstm.losses import mean_squared_error, softmax_cross_entropy
-from npylstm.models import SequenceModel, load_model, save_model
-from npylstm.optimizers import SGD, Adam, RMSProp, clip_by_global_norm, clip_by_value
-from npylstm.sequence.layers import Bidirectional, Recurrent, Stack
-from npylstm.sequence.unroll import truncated_backward, unroll, unroll_backward
-from npylstm.sequence.wrappers import Dropout, Residual
+from npylstm.models import (
+    SequenceModel,
+    load_model,
+    mean_squared_error,
+    save_model,
+    softmax_cross_entropy,
+)
+from npylstm.sequence import (
+    Bidirectional,
+    Dropout,
+    Recurrent,
+    Residual,
+    Stack,
+    truncated_backward,
+    unroll,
+    unroll_backward,
+)
+from npylstm.training import SGD, Adam, RMSProp, clip_by_global_norm, clip_by_value
 
 __version__ = "0.1.0"
 

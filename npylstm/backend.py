@@ -14,6 +14,9 @@ import numpy as np
 Array: TypeAlias = Any
 """A NumPy or CuPy array; the shape stands in the docstring of each function."""
 
+Rng: TypeAlias = int | np.random.Generator | None
+"""A source of randomness: None for a fresh one, a seed, or a generator (SPEC 7)."""
+
 Device: TypeAlias = Literal["cpu", "gpu"]
 
 

@@ -23,13 +23,12 @@ import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from npylstm.backend import Array, Device, resolve_device, synchronize, to_device
-from npylstm.cells.base import Cell, Params
-from npylstm.cells.lstm import LSTMCell
+from npylstm.cells import Cell, LSTMCell, Params
 from npylstm.checks import check_number, check_size
-from npylstm.convert import to_keras, to_torch
+from npylstm.interop import to_keras, to_torch
 from npylstm.models import SequenceModel
-from npylstm.optimizers import RMSProp
-from npylstm.sequence.layers import Recurrent
+from npylstm.sequence import Recurrent
+from npylstm.training import RMSProp
 
 CLASSES = 10
 REST = 0.1  # seconds before a turn; threads that wait in a loop give up after some milliseconds

@@ -24,11 +24,8 @@ from threadpoolctl import threadpool_limits
 from npylstm import __version__
 from npylstm.backend import available_devices, resolve_device
 from npylstm.checks import check_choice, check_number
-from npylstm.runs import Run
-from npylstm.sequence.fused_numpy import why_not_fused
-from npylstm.sequence.layers import Recurrent
-from npylstm.settings import CELLS, Settings
-from npylstm.training import TrainingState
+from npylstm.sequence import Recurrent, why_not_fused
+from npylstm.training import CELLS, Run, Settings, TrainingState
 
 _BAR = "{desc} |{bar}| {percentage:3.0f} % in {elapsed}, {remaining} left{postfix}"
 
@@ -314,7 +311,7 @@ def _summarise(run: Run, seconds: float, pictures: list[Path]) -> None:
 
 
 def _gradcheck(cell: str | None) -> int:
-    from npylstm.analysis.gradient_check import check_layer
+    from npylstm.analysis import check_layer
 
     wrong = []
     for title, layer in _gradient_cases([cell] if cell else CELLS):
@@ -383,8 +380,7 @@ def _bench(
 
 
 def _experiment(name: str, workers: int | None, out: Path | None, **options: Any) -> int:
-    from npylstm.experiments import EXPERIMENTS, perform
-    from npylstm.experiments.results import refuse_to_overwrite
+    from npylstm.experiments import EXPERIMENTS, perform, refuse_to_overwrite
 
     if name == "list":
         for experiment in EXPERIMENTS.values():
@@ -409,8 +405,7 @@ def _processes(workers: int | None) -> contextlib.AbstractContextManager[Executo
 
 
 def _figure(name: str, fast: bool, seed: int, out: Path) -> int:
-    from npylstm.experiments.gallery import PICTURES
-    from npylstm.experiments.results import refuse_to_overwrite
+    from npylstm.experiments import PICTURES, refuse_to_overwrite
 
     if name == "list":
         for picture in PICTURES.values():
@@ -426,14 +421,14 @@ def _figure(name: str, fast: bool, seed: int, out: Path) -> int:
 
 
 def _list_exercises() -> int:
-    from npylstm.exercises.classroom import overview
+    from npylstm.exercises import overview
 
     print(overview())
     return 0
 
 
 def _start_exercises(folder: Path, source: bool) -> int:
-    from npylstm.exercises.classroom import start
+    from npylstm.exercises import start
 
     with _input_judged():
         paths = start(folder, source=source)
@@ -442,7 +437,7 @@ def _start_exercises(folder: Path, source: bool) -> int:
 
 
 def _check_exercises(path: Path) -> int:
-    from npylstm.exercises.classroom import check_file
+    from npylstm.exercises import check_file
 
     with _input_judged():
         report = check_file(path)
@@ -451,7 +446,7 @@ def _check_exercises(path: Path) -> int:
 
 
 def _grade_exercises(folder: Path, out: Path) -> int:
-    from npylstm.exercises.classroom import grade
+    from npylstm.exercises import grade
 
     with _input_judged():
         reports = grade(folder, out)

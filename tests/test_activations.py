@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from npylstm.activations import ACTIVATIONS, check_activation, identity, relu, sigmoid, tanh
+from npylstm.cells.activations import ACTIVATIONS, check_activation, identity, relu, sigmoid, tanh
 
 every_activation = pytest.mark.parametrize("name", ACTIVATIONS)
 Z = np.linspace(-6, 6, 97) + 0.01

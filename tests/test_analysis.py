@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 from properties import random_params
 
+from npylstm.analysis.flow import gradient_flow
 from npylstm.analysis.gates import half_lives, saturation, traces
-from npylstm.analysis.gradient_flow import gradient_flow
 from npylstm.analysis.jacobians import cell_paths, singular_values
 from npylstm.analysis.truncation import truncation_bias
-from npylstm.analysis.watch import preactivation_gradients
+from npylstm.analysis.watching import preactivation_gradients
 from npylstm.cells.base import map_state
 from npylstm.cells.gru import GRUCell
 from npylstm.cells.lstm import LSTMCell
 from npylstm.cells.lstm_variant import LSTMVariant
 from npylstm.cells.rnn import RNNCell
-from npylstm.models import SequenceModel
+from npylstm.models.model import SequenceModel
 from npylstm.sequence.layers import Recurrent, Stack
 from npylstm.sequence.unroll import unroll
 

@@ -15,8 +15,8 @@ from properties import (
     transform,
 )
 
-from npylstm.activations import ACTIVATIONS
-from npylstm.analysis.gradient_check import check_layer
+from npylstm.analysis.numerical import check_layer
+from npylstm.cells.activations import ACTIVATIONS
 from npylstm.cells.base import map_state
 from npylstm.cells.gru import GRUCell
 from npylstm.cells.lstm import LSTMCell, LSTMState

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import reference_loops as loops
 
-from npylstm.analysis.gradient_check import check_layer, gradient_check
+from npylstm.analysis.numerical import check_layer, gradient_check
 from npylstm.cells.base import map_state
-from npylstm.cells.chrono import chrono
+from npylstm.cells.chrono_bias import chrono
 from npylstm.cells.gru import GRUCell
 from npylstm.cells.lstm import LSTMCell, LSTMState
 from npylstm.cells.lstm_variant import PRESETS, LSTMVariant, RecurrentGatesState

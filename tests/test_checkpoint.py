@@ -21,8 +21,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as numpy_st
 
-from npylstm import checkpoint
-from npylstm.checkpoint import load, save, write_atomically
+from npylstm.files import write_atomically
+from npylstm.models import checkpoint
+from npylstm.models.checkpoint import load, save
 
 OLD = {"w": np.arange(6, dtype=np.float32).reshape(2, 3)}
 NEW = {"w": np.full((2, 3), 7, np.float32)}
@@ -543,7 +544,7 @@ def test_two_savers_at_once_leave_one_whole_file(path):
 
 SAVE_FOREVER = """
 import sys, numpy as np
-from npylstm.checkpoint import save
+from npylstm.models.checkpoint import save
 count = 0
 while True:
     count += 1

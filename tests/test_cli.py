@@ -23,10 +23,10 @@ from npylstm import bench, experiments
 from npylstm.cells.lstm import LSTMCell
 from npylstm.cli import main
 from npylstm.data import fetch
-from npylstm.optimizers import Adam, RMSProp
-from npylstm.runs import Run
-from npylstm.settings import CELLS, OPTIMIZERS, Settings
-from npylstm.training import Trainer
+from npylstm.training.optimizers import Adam, RMSProp
+from npylstm.training.runs import Run
+from npylstm.training.settings import CELLS, OPTIMIZERS, Settings
+from npylstm.training.trainer import Trainer
 
 HOME = Path(npylstm.__file__).parents[1]
 QUICK = ["--hidden-size", "4", "--batch-size", "1000", "--epochs", "2"]

@@ -5,7 +5,7 @@ from npylstm.cells.gru import GRUCell
 from npylstm.cells.lstm import LSTMCell
 from npylstm.cells.lstm_variant import LSTMVariant
 from npylstm.cells.rnn import RNNCell
-from npylstm.convert import (
+from npylstm.interop.convert import (
     from_keras,
     from_onnx,
     from_tf1,

@@ -9,12 +9,13 @@ from npylstm.cells.gru import GRUCell
 from npylstm.cells.lstm import LSTMCell
 from npylstm.cells.lstm_variant import LSTMVariant
 from npylstm.cells.rnn import RNNCell
-from npylstm.losses import mean_squared_error, softmax_cross_entropy
-from npylstm.models import SequenceModel, load_model, save_model
-from npylstm.optimizers import SGD, Adam, RMSProp, clip_by_global_norm, clip_by_value
+from npylstm.models.losses import mean_squared_error, softmax_cross_entropy
+from npylstm.models.model import SequenceModel
+from npylstm.models.saving import load_model, save_model
 from npylstm.sequence.layers import Bidirectional, Recurrent, Stack
 from npylstm.sequence.wrappers import Dropout, Residual
-from npylstm.training import Examples, Trainer
+from npylstm.training.optimizers import SGD, Adam, RMSProp, clip_by_global_norm, clip_by_value
+from npylstm.training.trainer import Examples, Trainer
 
 D, H, K, T, B = 3, 4, 5, 6, 2
 

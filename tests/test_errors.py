@@ -8,8 +8,8 @@ import pytest
 from npylstm.cells.lstm import LSTMCell, LSTMState
 from npylstm.cells.rnn import RNNCell, RNNState
 from npylstm.checks import check_array, check_choice, check_number, check_size
-from npylstm.losses import mean_squared_error, softmax_cross_entropy
-from npylstm.models import SequenceModel
+from npylstm.models.losses import mean_squared_error, softmax_cross_entropy
+from npylstm.models.model import SequenceModel
 from npylstm.sequence.layers import Bidirectional, Recurrent, Stack
 from npylstm.sequence.unroll import truncated_backward, unroll, unroll_backward
 from npylstm.sequence.wrappers import Dropout, Residual

@@ -16,7 +16,7 @@ from npylstm.cells.gru import GRUCell
 from npylstm.cells.lstm import LSTMCell, LSTMState
 from npylstm.cells.lstm_variant import LSTMVariant
 from npylstm.cells.rnn import RNNCell
-from npylstm.models import SequenceModel
+from npylstm.models.model import SequenceModel
 from npylstm.sequence import workspace
 from npylstm.sequence.fused_numpy import FLUSH_EVERY, FusedTape, fused, fused_backward
 from npylstm.sequence.layers import Bidirectional, Recurrent, Stack

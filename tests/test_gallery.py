@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from npylstm import gradient_plots
 from npylstm.experiments import lyapunov
 from npylstm.experiments.gallery import PICTURES, cliff
 from npylstm.experiments.results import Result
+from npylstm.plots import gradients as gradient_plots
 
 DOCS = Path(__file__).parent.parent / "docs"
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from properties import random_params
 
-from npylstm.analysis.gradient_check import (
+from npylstm.analysis.numerical import (
     THRESHOLDS,
     GradientReport,
     Row,
@@ -14,7 +14,7 @@ from npylstm.analysis.gradient_check import (
 )
 from npylstm.cells.lstm import LSTMCell, LSTMState
 from npylstm.cells.rnn import RNNCell, RNNState
-from npylstm.models import SequenceModel
+from npylstm.models.model import SequenceModel
 from npylstm.sequence.layers import Bidirectional, Stack
 from npylstm.sequence.unroll import unroll, unroll_backward
 from npylstm.sequence.wrappers import Dropout, Residual

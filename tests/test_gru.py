@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import reference_loops as loops
 
-from npylstm.analysis.gradient_check import check_layer, gradient_check
+from npylstm.analysis.numerical import check_layer, gradient_check
 from npylstm.cells.gru import GRUCell, GRUState
 from npylstm.sequence.unroll import unroll, unroll_backward
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from npylstm.initializers import check_initializers, draw, draw_kernel, parse
+from npylstm.cells.initializers import check_initializers, draw, draw_kernel, parse
 
 NAMES = ["glorot_uniform", "orthogonal", "identity", "normal:0.1", "uniform:0.5"]
 

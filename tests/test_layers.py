@@ -12,7 +12,7 @@ from properties import (
     transform,
 )
 
-from npylstm.analysis.gradient_check import check_layer
+from npylstm.analysis.numerical import check_layer
 from npylstm.cells.lstm import LSTMCell, LSTMState
 from npylstm.cells.rnn import RNNCell
 from npylstm.sequence.layers import Bidirectional, Recurrent, Stack, as_layer, reverse

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npylstm.runs import Run
-from npylstm.settings import Settings
+from npylstm.training.runs import Run
+from npylstm.training.settings import Settings
 
 STATM = Path("/proc/self/statm")
 

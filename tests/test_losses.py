@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from properties import assert_close, assert_identical, read_only, strided
 
-from npylstm.analysis.gradient_check import gradient_check
-from npylstm.losses import mean_squared_error, softmax, softmax_cross_entropy
+from npylstm.analysis.numerical import gradient_check
+from npylstm.models.losses import mean_squared_error, softmax, softmax_cross_entropy
 
 B, K = 6, 4
 

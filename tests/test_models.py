@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from properties import assert_close, assert_identical, leaves, random_params, read_only, transform
 
-from npylstm.analysis.gradient_check import check_model
+from npylstm.analysis.numerical import check_model
 from npylstm.cells.lstm import LSTMCell
 from npylstm.cells.rnn import RNNCell
-from npylstm.losses import mean_squared_error, softmax_cross_entropy
-from npylstm.models import LOSSES, SequenceModel
+from npylstm.models.losses import mean_squared_error, softmax_cross_entropy
+from npylstm.models.model import LOSSES, SequenceModel
 from npylstm.sequence.layers import Bidirectional, Stack
 from npylstm.sequence.unroll import unroll
 from npylstm.sequence.wrappers import Dropout

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from npylstm.optimizers import SGD, Adam, RMSProp, clip_by_global_norm, clip_by_value
+from npylstm.training.optimizers import SGD, Adam, RMSProp, clip_by_global_norm, clip_by_value
 
 GOLDEN = json.loads(Path(__file__).with_name("golden").joinpath("optimizers.json").read_text())
 

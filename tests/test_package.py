@@ -1,4 +1,5 @@
 import ast
+import importlib
 import importlib.resources
 import subprocess
 import sys
@@ -13,16 +14,15 @@ ROOT = Path(npylstm.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 FLOORS = (
-    {"checks"},
+    {"checks", "files"},
     {"backend"},
-    {"activations", "initializers", "optimizers", "checkpoint"},
-    {"cells", "data", "losses"},
+    {"data"},
+    {"cells"},
     {"sequence"},
-    {"convert", "models"},
-    {"analysis", "generate", "tf1"},
-    {"bench", "exercises", "plots", "training"},
-    {"gradient_plots", "settings"},
-    {"experiments", "runs"},
+    {"models", "interop"},
+    {"analysis", "plots"},
+    {"training", "exercises"},
+    {"tf1", "experiments", "bench"},
     {"cli"},
     {"__main__"},
 )
@@ -32,7 +32,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 LIBRARIES = {
     "cupy": {"backend"},
-    "matplotlib": {"plots", "gradient_plots", "runs", "experiments"},
+    "matplotlib": {"plots", "training", "experiments"},
     "tqdm": {"cli", "data", "experiments"},
     # what the package is compared with, where it is installed
     "torch": {"bench"},
@@ -78,12 +78,29 @@ def python(code):
 def test_rooms_import_only_from_the_floors_below(path):
     own = room(path)
     if own == "__init__":  # hands names on, to whom nothing heavy must be loaded
-        own = "plots"
+        own = "bench"
     assert own in FLOOR, f"{own} has no floor yet: give it one in FLOORS"
     for line, module in imports(path):
         target = [*module.split("."), ""][1]
         if module.startswith("npylstm.") and target != own and target in FLOOR:
             assert FLOOR[target] < FLOOR[own], f"{path.name}:{line}: {own} imports {target}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_what_one_room_takes_from_another_is_public(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.ImportFrom) or not node.module.startswith("npylstm."):
+            continue
+        _, target, *inside = node.module.split(".")
+        if target == room(path) or (ROOT / f"{target}.py").exists():
+            continue
+        where = f"{path.relative_to(ROOT)}:{node.lineno}"
+        if node.module == "npylstm.data.fetch":  # needs the network, so nobody loads it unasked
+            continue
+        assert not inside, f"{where} reaches into {node.module}"
+        public = importlib.import_module(node.module).__all__
+        for alias in node.names:
+            assert alias.name in public, f"{where}: {alias.name} is not public in {node.module}"
 
 
 def test_libraries_other_than_numpy_are_imported_only_where_they_are_meant_to_be():
@@ -130,7 +147,7 @@ def test_importing_the_package_loads_neither_matplotlib_nor_cupy():
 def test_cells_to_models_load_neither_matplotlib_nor_cupy():
     code = (
         "import sys; sys.modules['matplotlib'] = sys.modules['cupy'] = None\n"
-        "import npylstm.models, npylstm.training, npylstm.analysis.gradient_check, npylstm.tf1"
+        "import npylstm.models, npylstm.training, npylstm.analysis, npylstm.tf1"
     )
     python(code)
 

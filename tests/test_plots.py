@@ -8,14 +8,14 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from npylstm.plots import (
-    STYLES,
+from npylstm.plots.runs import (
     plot_accuracy,
     plot_confusion,
     plot_gradient_norms,
     plot_losses,
     plot_mistakes,
 )
+from npylstm.plots.style import STYLES
 
 
 @pytest.fixture
@@ -95,5 +95,5 @@ def test_colours_are_of_the_palette_for_colour_blind_readers():
 
 
 def test_plots_open_no_window_and_keep_no_figure():
-    code = "import npylstm.plots, sys; sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import npylstm.plots.runs, sys; sys.exit('matplotlib.pyplot' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -18,7 +18,7 @@ from npylstm.cells.gru import GRUCell
 from npylstm.cells.lstm import LSTMCell
 from npylstm.cells.lstm_variant import PRESETS, LSTMVariant
 from npylstm.cells.rnn import RNNCell
-from npylstm.models import SequenceModel
+from npylstm.models.model import SequenceModel
 from npylstm.sequence.layers import Bidirectional, Layer, Recurrent, Stack
 from npylstm.sequence.wrappers import Dropout, Residual
 

@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from npylstm import checkpoint
+from npylstm.models import checkpoint
 
 TRAIN = [sys.executable, "-m", "npylstm", "train"]
 SETTINGS = [

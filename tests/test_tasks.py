@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from npylstm.data import tasks
-from npylstm.losses import softmax_cross_entropy
+from npylstm.models.losses import softmax_cross_entropy
 
 EXAMPLES = ["BTSSXXTVVE", "BPVVE", "BTXSE", "BPVPXVPXVVE"]
 AFTER_3 = "T*V(PXT*V)*(V|PS)"

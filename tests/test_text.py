@@ -7,10 +7,10 @@ import standin
 from npylstm.cells.lstm import LSTMCell
 from npylstm.cells.rnn import RNNCell
 from npylstm.data.text import Vocabulary, load_text, windows
-from npylstm.generate import generate
-from npylstm.models import SequenceModel
-from npylstm.optimizers import Adam
+from npylstm.models.generation import generate
+from npylstm.models.model import SequenceModel
 from npylstm.sequence.layers import Stack
+from npylstm.training.optimizers import Adam
 
 TEXT = "Ein kleines Männchen — 🙂\nim Walde"
 

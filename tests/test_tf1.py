@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from npylstm.losses import softmax_cross_entropy
+from npylstm.models.losses import softmax_cross_entropy
 from npylstm.tf1 import (
     BasicLSTMCell,
     BasicRNNCell,

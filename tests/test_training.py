@@ -17,20 +17,21 @@ import numpy as np
 import pytest
 import standin
 
-from npylstm import checkpoint
-from npylstm.analysis.gradient_flow import gradient_flow
+from npylstm.analysis.flow import gradient_flow
 from npylstm.cells.gru import GRUCell
 from npylstm.cells.lstm import LSTMCell
 from npylstm.cells.lstm_variant import LSTMVariant
 from npylstm.cells.rnn import RNNCell
 from npylstm.data import load_mnist, row_sequences
-from npylstm.models import SequenceModel, from_config, load_model, save_model, to_config
-from npylstm.optimizers import SGD, Adam, RMSProp
-from npylstm.runs import Run
+from npylstm.models import checkpoint
+from npylstm.models.model import SequenceModel
+from npylstm.models.saving import from_config, load_model, save_model, to_config
 from npylstm.sequence.layers import Bidirectional, Recurrent, Stack
 from npylstm.sequence.wrappers import Dropout, Residual
-from npylstm.settings import CELLS, OPTIMIZERS, Settings
-from npylstm.training import Epoch, Examples, Trainer, evaluate, predict
+from npylstm.training.optimizers import SGD, Adam, RMSProp
+from npylstm.training.runs import Run
+from npylstm.training.settings import CELLS, OPTIMIZERS, Settings
+from npylstm.training.trainer import Epoch, Examples, Trainer, evaluate, predict
 
 SMALL = Settings(hidden_size=4, batch_size=1000, epochs=3, checkpoint_interval=1)
 

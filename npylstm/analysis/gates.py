@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from npylstm.analysis.watch import label, watch
+from npylstm.analysis.watching import label, watch
 from npylstm.backend import Array, to_numpy
-from npylstm.cells.base import Params
+from npylstm.cells import Params
 from npylstm.models import SequenceModel
 
 

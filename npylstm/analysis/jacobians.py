@@ -15,12 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from npylstm.activations import ACTIVATIONS
 from npylstm.backend import Array, array_module
-from npylstm.cells.base import Cache, Cell, Params, mT
-from npylstm.cells.lstm import LSTMCell
-from npylstm.cells.rnn import RNNCell
-from npylstm.sequence.unroll import unroll
+from npylstm.cells import ACTIVATIONS, Cache, Cell, LSTMCell, Params, RNNCell, mT
+from npylstm.sequence import unroll
 
 
 def step_jacobian(cell: Cell, params: Params, cache: Cache) -> Array:

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from npylstm.analysis.jacobians import step_jacobian
 from npylstm.backend import Array, to_numpy
-from npylstm.cells.base import Cell, Params
+from npylstm.cells import Cell, Params, orthogonal
 from npylstm.checks import check_number, check_size
-from npylstm.initializers import orthogonal
 
 
 def lyapunov_spectrum(

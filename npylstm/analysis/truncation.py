@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npylstm.backend import Array, to_numpy
-from npylstm.cells.base import Cell, Params
+from npylstm.cells import Cell, Params
 from npylstm.models import SequenceModel
-from npylstm.sequence.layers import Recurrent
+from npylstm.sequence import Recurrent
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,45 @@
 """Cells: one time step of a recurrent network, forward and backward."""
+
+from npylstm.cells.activations import ACTIVATIONS, check_activation, sigmoid, tanh
+from npylstm.cells.base import Cache, Cell, Params, State, map_state, mT
+from npylstm.cells.chrono_bias import chrono
+from npylstm.cells.gru import GRUCell, GRUState
+from npylstm.cells.initializers import (
+    cast,
+    check_initializers,
+    draw,
+    draw_kernel,
+    orthogonal,
+    parse,
+)
+from npylstm.cells.lstm import LSTMCell, LSTMState
+from npylstm.cells.lstm_variant import PRESETS, LSTMVariant
+from npylstm.cells.rnn import RNNCell, RNNState
+
+__all__ = [
+    "ACTIVATIONS",
+    "PRESETS",
+    "Cache",
+    "Cell",
+    "GRUCell",
+    "GRUState",
+    "LSTMCell",
+    "LSTMState",
+    "LSTMVariant",
+    "Params",
+    "RNNCell",
+    "RNNState",
+    "State",
+    "cast",
+    "check_activation",
+    "check_initializers",
+    "chrono",
+    "draw",
+    "draw_kernel",
+    "mT",
+    "map_state",
+    "orthogonal",
+    "parse",
+    "sigmoid",
+    "tanh",
+]

@@ -10,9 +10,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from npylstm.backend import Array, array_module
+from npylstm.backend import Array, Rng, array_module
 from npylstm.checks import check_array
-from npylstm.initializers import Rng
 
 Params: TypeAlias = dict[str, Array]
 """Parameters or their gradients: the same keys, the same shapes."""

@@ -5,11 +5,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from npylstm.activations import ACTIVATIONS, check_activation, sigmoid
-from npylstm.backend import Array, array_module
+from npylstm.backend import Array, Rng, array_module
+from npylstm.cells.activations import ACTIVATIONS, check_activation, sigmoid
 from npylstm.cells.base import Cache, Cell, Params, mT
+from npylstm.cells.initializers import cast, check_initializers, draw_kernel
 from npylstm.checks import check_flag, check_number, check_size
-from npylstm.initializers import Rng, cast, check_initializers, draw_kernel
 
 
 class GRUState(NamedTuple):
@@ -69,12 +69,12 @@ class GRUCell(Cell):
         False: the reset gate multiplies h_prev before the product, as in Cho et al. and
         TensorFlow 1. True: after it, with a bias b_h of its own, as in cuDNN, PyTorch and Keras.
     activation : str
-        φ, one of `npylstm.activations.ACTIVATIONS`.
+        φ, one of `npylstm.cells.ACTIVATIONS`.
     gate_bias : float
         What both gates' parts of b start at: 1 in TensorFlow 1, which begins by keeping the
         state; 0 in PyTorch and Keras.
     kernel_initializer : str
-        How W_x and W_h are drawn, together as one matrix: see `npylstm.initializers.draw`.
+        How W_x and W_h are drawn, together as one matrix: see `npylstm.cells.draw`.
     recurrent_initializer : str, optional
         How each gate's block of W_h is drawn instead.
 

@@ -5,11 +5,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from npylstm.activations import sigmoid, tanh
-from npylstm.backend import Array, array_module
+from npylstm.backend import Array, Rng, array_module
+from npylstm.cells.activations import sigmoid, tanh
 from npylstm.cells.base import Cache, Cell, Params, mT
+from npylstm.cells.initializers import cast, check_initializers, draw_kernel
 from npylstm.checks import check_number, check_size
-from npylstm.initializers import Rng, cast, check_initializers, draw_kernel
 
 
 class LSTMState(NamedTuple):
@@ -66,7 +66,7 @@ class LSTMCell(Cell):
         What the forget gate's quarter of b starts at. It is a part of b and is trained, unlike
         TensorFlow 1's, which is added at run time.
     kernel_initializer : str
-        How W_x and W_h are drawn, together as one matrix: see `npylstm.initializers.draw`.
+        How W_x and W_h are drawn, together as one matrix: see `npylstm.cells.draw`.
     recurrent_initializer : str, optional
         How each gate's block of W_h is drawn instead.
 

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npylstm.activations import ACTIVATIONS, check_activation, sigmoid
-from npylstm.backend import Array, array_module
+from npylstm.backend import Array, Rng, array_module
+from npylstm.cells.activations import ACTIVATIONS, check_activation, sigmoid
 from npylstm.cells.base import Cache, Cell, Params, State, mT
+from npylstm.cells.initializers import cast, check_initializers, draw, draw_kernel
 from npylstm.cells.lstm import LSTMState
 from npylstm.checks import check_choice, check_flag, check_number, check_size
-from npylstm.initializers import Rng, cast, check_initializers, draw, draw_kernel
 
 PRESETS: dict[str, dict[str, Any]] = {
     "V": {"peepholes": True},
@@ -118,7 +118,7 @@ class LSTMVariant(Cell):
     coupled : bool
         f = 1 - i in place of a forget gate of its own.
     input_activation, output_activation : str
-        φ_g and φ_h, each one of `npylstm.activations.ACTIVATIONS`.
+        φ_g and φ_h, each one of `npylstm.cells.ACTIVATIONS`.
     projection_size : int, optional
         P, the width of h; without it there is no W_p, and P = H.
     cell_clip, projection_clip : float, optional
@@ -134,7 +134,7 @@ class LSTMVariant(Cell):
         for c by a peephole (Gers, Schraudolph & Schmidhuber 2002). Only c carries it back.
     kernel_initializer : str
         How W_x and W_h are drawn, together as one matrix, then the peepholes, each as the
-        diagonal of an (H, H) matrix, W_p and W_r: see `npylstm.initializers.draw`.
+        diagonal of an (H, H) matrix, W_p and W_r: see `npylstm.cells.draw`.
     recurrent_initializer : str, optional
         How each gate's block of W_h is drawn instead.
 

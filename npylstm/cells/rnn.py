@@ -5,11 +5,11 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from npylstm.activations import ACTIVATIONS, check_activation
-from npylstm.backend import Array
+from npylstm.backend import Array, Rng
+from npylstm.cells.activations import ACTIVATIONS, check_activation
 from npylstm.cells.base import Cache, Cell, Params, mT
+from npylstm.cells.initializers import cast, check_initializers, draw_kernel
 from npylstm.checks import check_size
-from npylstm.initializers import Rng, cast, check_initializers, draw_kernel
 
 
 class RNNState(NamedTuple):
@@ -48,9 +48,9 @@ class RNNCell(Cell):
     hidden_size : int
         H, the number of units.
     activation : str
-        φ, one of `npylstm.activations.ACTIVATIONS`.
+        φ, one of `npylstm.cells.ACTIVATIONS`.
     kernel_initializer : str
-        How W_x and W_h are drawn, together as one matrix: see `npylstm.initializers.draw`.
+        How W_x and W_h are drawn, together as one matrix: see `npylstm.cells.draw`.
     recurrent_initializer : str, optional
         How W_h is drawn instead: `"orthogonal"`, or `"identity"`, which with
         `activation="relu"` makes an IRNN (Le, Jaitly & Hinton 2015).

@@ -1,10 +1,46 @@
-"""MNIST: its IDX files, a sample that comes with the package, and rows as sequences.
+"""MNIST, text and synthetic tasks.
 
-The full set is downloaded by `npylstm.data.fetch`, which is imported on its own: the rest needs
-nothing of the network.
+The full MNIST set is downloaded by `npylstm.data.fetch`, which is imported on its own: the rest
+needs nothing of the network.
 """
 
 from npylstm.data.idx import read_idx
 from npylstm.data.mnist import MNIST, Digits, load_mnist, row_sequences
+from npylstm.data.tasks import (
+    REBER_SYMBOLS,
+    Batch,
+    EmbeddedReber,
+    Strings,
+    adding,
+    adding_1997,
+    copy,
+    embedded_reber,
+    long_lag,
+    temporal_order,
+    temporal_order_1997,
+    two_sequence,
+)
+from npylstm.data.text import Vocabulary, load_text, windows
 
-__all__ = ["MNIST", "Digits", "load_mnist", "read_idx", "row_sequences"]
+__all__ = [
+    "MNIST",
+    "REBER_SYMBOLS",
+    "Batch",
+    "Digits",
+    "EmbeddedReber",
+    "Strings",
+    "Vocabulary",
+    "adding",
+    "adding_1997",
+    "copy",
+    "embedded_reber",
+    "load_mnist",
+    "load_text",
+    "long_lag",
+    "read_idx",
+    "row_sequences",
+    "temporal_order",
+    "temporal_order_1997",
+    "two_sequence",
+    "windows",
+]

@@ -17,9 +17,9 @@ from urllib.error import HTTPError
 
 from tqdm import tqdm
 
-from npylstm.checkpoint import write_atomically
 from npylstm.checks import check_number
 from npylstm.data.idx import BROKEN, decompressed, read_at_most
+from npylstm.files import write_atomically
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist",  # PyTorch's

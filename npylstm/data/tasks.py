@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from npylstm.backend import Rng
 from npylstm.checks import check_choice, check_number, check_size
-from npylstm.initializers import Rng
 
 Size: TypeAlias = int | tuple[int, ...]
 """How many sequences: a number, or the shape of an array of them."""

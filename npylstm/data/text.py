@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from npylstm.backend import Rng
 from npylstm.checks import check_size
 from npylstm.data.tasks import Batch, Size
-from npylstm.initializers import Rng
 
 
 def load_text(path: str | os.PathLike[str] | None = None) -> str:

@@ -5,7 +5,8 @@ mistake it is.
 """
 
 from npylstm.exercises.checker import check
+from npylstm.exercises.classroom import check_file, grade, overview, start
 from npylstm.exercises.result import Block, Result
 from npylstm.exercises.tasks import TASKS, Task
 
-__all__ = ["TASKS", "Block", "Result", "Task", "check"]
+__all__ = ["TASKS", "Block", "Result", "Task", "check", "check_file", "grade", "overview", "start"]

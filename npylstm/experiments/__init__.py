@@ -15,7 +15,8 @@ from npylstm.experiments import (
     temporal_order_1997,
     two_sequence,
 )
-from npylstm.experiments.results import Experiment, Result, perform
+from npylstm.experiments.gallery import PICTURES
+from npylstm.experiments.results import Experiment, Result, perform, refuse_to_overwrite
 
 _MODULES = (
     temporal_order,
@@ -37,4 +38,4 @@ EXPERIMENTS: dict[str, Experiment] = {
 }
 """Every study by its name."""
 
-__all__ = ["EXPERIMENTS", "Experiment", "Result", "perform"]
+__all__ = ["EXPERIMENTS", "PICTURES", "Experiment", "Result", "perform", "refuse_to_overwrite"]

@@ -3,7 +3,7 @@
 from functools import partial
 
 from npylstm.backend import Array
-from npylstm.data.tasks import Batch, adding
+from npylstm.data import Batch, adding
 from npylstm.experiments import figures
 from npylstm.experiments.results import Experiment
 from npylstm.experiments.success import DEVIATIONS, Settings, Task, study

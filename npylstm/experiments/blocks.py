@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from npylstm.activations import sigmoid
+from npylstm.cells import sigmoid
 
 Array: TypeAlias = NDArray[Any]
 Params: TypeAlias = dict[str, Array]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npylstm.data.tasks import EmbeddedReber
+from npylstm.data import EmbeddedReber
 from npylstm.experiments import figures
 from npylstm.experiments.blocks import Array, BlockNet, Params, Step
 from npylstm.experiments.results import Experiment, Found, Row, spread

@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from npylstm.backend import Array
-from npylstm.data.tasks import Batch, copy
+from npylstm.data import Batch, copy
 from npylstm.experiments import figures
 from npylstm.experiments.results import Experiment
 from npylstm.experiments.success import DEVIATIONS, Settings, Task, study

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from npylstm.data.tasks import Strings, embedded_reber
+from npylstm.data import Strings, embedded_reber
 from npylstm.experiments import figures
 from npylstm.experiments.blocks import Array, BlockNet, Params
 from npylstm.experiments.results import Experiment, Found, Row, solved_row, spread

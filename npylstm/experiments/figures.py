@@ -8,7 +8,7 @@ from npylstm.experiments.results import Result
 
 
 def styles() -> tuple[dict[str, Any], ...]:
-    """Return the line styles of all figures; see `npylstm.plots`."""
+    """Return the line styles of all figures; see `npylstm.plots.runs`."""
     from npylstm.plots import STYLES  # brings Matplotlib, slow to import
 
     return STYLES

@@ -6,8 +6,8 @@ from itertools import product
 
 import numpy as np
 
-from npylstm.activations import sigmoid
 from npylstm.backend import Device
+from npylstm.cells import sigmoid
 from npylstm.experiments import figures, temporal_order
 from npylstm.experiments.mnist_rows import Settings as RowsSettings
 from npylstm.experiments.mnist_rows import accuracies

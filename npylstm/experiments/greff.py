@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from npylstm.data.tasks import adding
+from npylstm.data import adding
 from npylstm.experiments import figures
 from npylstm.experiments.adding import wrong
 from npylstm.experiments.results import Experiment

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from npylstm.data.tasks import Batch, long_lag
+from npylstm.data import Batch, long_lag
 from npylstm.experiments import figures
 from npylstm.experiments.blocks import BlockNet
 from npylstm.experiments.online_1997 import Problem, Settings, study

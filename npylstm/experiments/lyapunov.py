@@ -17,13 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from npylstm.analysis.lyapunov import lyapunov_spectrum
+from npylstm.analysis import lyapunov_spectrum
 from npylstm.backend import Array
-from npylstm.cells.chrono import chrono
-from npylstm.cells.rnn import RNNCell
+from npylstm.cells import RNNCell, chrono
 from npylstm.experiments.results import Experiment, Found, Result, Row, spread
 from npylstm.experiments.success import CELLS
-from npylstm.sequence.unroll import backward_steps, unroll
+from npylstm.sequence import backward_steps, unroll
 
 INPUTS = 28
 CHAOTIC = "tanh RNN, gain 2"
@@ -98,7 +97,7 @@ def study(settings: Settings, executor: Executor | None) -> Found:
 
 def plot(ax: Any, result: Result) -> Any:
     """Draw the measured gradient norms beside the straight lines that the exponents predict."""
-    from npylstm.gradient_plots import plot_exponents  # brings Matplotlib, slow to import
+    from npylstm.plots import plot_exponents  # brings Matplotlib, slow to import
 
     exponents = [row["first exponent"] for row in result.rows]
     return plot_exponents(ax, result.curves, exponents, result.title)

@@ -14,8 +14,7 @@ from npylstm.experiments.blocks import Array
 from npylstm.experiments.results import Experiment, Found, Row, spread
 from npylstm.experiments.success import CELLS
 from npylstm.models import SequenceModel
-from npylstm.optimizers import RMSProp
-from npylstm.training import Examples, Trainer
+from npylstm.training import Examples, RMSProp, Trainer
 
 NETWORKS = {
     "tanh RNN": "tanh RNN, glorot",

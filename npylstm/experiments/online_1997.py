@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from tqdm import tqdm
 
-from npylstm.data.tasks import Batch
+from npylstm.data import Batch
 from npylstm.experiments.blocks import Array, BlockNet, Params, Step
 from npylstm.experiments.results import Found, Row, solved_row
 

@@ -14,16 +14,11 @@ from itertools import product
 import numpy as np
 
 from npylstm.backend import Array, Device, array_module, to_device, to_numpy
-from npylstm.cells.base import Cell, Params
-from npylstm.cells.chrono import chrono
-from npylstm.cells.gru import GRUCell
-from npylstm.cells.lstm import LSTMCell
-from npylstm.cells.lstm_variant import LSTMVariant
-from npylstm.cells.rnn import RNNCell
-from npylstm.data.tasks import Batch
+from npylstm.cells import Cell, GRUCell, LSTMCell, LSTMVariant, Params, RNNCell, chrono
+from npylstm.data import Batch
 from npylstm.experiments.results import Found, Row, solved_row, spread
 from npylstm.models import SequenceModel
-from npylstm.optimizers import Adam, clip_by_global_norm
+from npylstm.training import Adam, clip_by_global_norm
 
 STANDARD: dict[str, Callable[[int, int], Cell]] = {
     "tanh RNN, gaussian": partial(RNNCell, kernel_initializer="normal:0.1"),

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from npylstm.data.tasks import temporal_order
+from npylstm.data import temporal_order
 from npylstm.experiments import figures
 from npylstm.experiments.results import Experiment
 from npylstm.experiments.success import DEVIATIONS, Settings, Task, study, wrong_class

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from npylstm.data.tasks import Batch, temporal_order_1997
+from npylstm.data import Batch, temporal_order_1997
 from npylstm.experiments import figures
 from npylstm.experiments.blocks import BlockNet
 from npylstm.experiments.online_1997 import Problem, Settings, study

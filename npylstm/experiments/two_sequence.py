@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from npylstm.data.tasks import Batch, two_sequence
+from npylstm.data import Batch, two_sequence
 from npylstm.experiments import figures
 from npylstm.experiments.results import Experiment
 from npylstm.experiments.success import DEVIATIONS, Settings, Task, study, wrong_class

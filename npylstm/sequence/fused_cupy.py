@@ -14,9 +14,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from npylstm.backend import Array, array_module
-from npylstm.cells.base import Cell, Params, mT
-from npylstm.cells.lstm import LSTMCell, LSTMState
-from npylstm.cells.rnn import RNNCell, RNNState
+from npylstm.cells import Cell, LSTMCell, LSTMState, Params, RNNCell, RNNState, mT
 from npylstm.sequence.unroll import Lengths, alive_mask, check_gradients, check_sequence
 
 LSTM_FORWARD = (

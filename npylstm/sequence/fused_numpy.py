@@ -26,13 +26,8 @@ import numpy as np
 from numpy import add, matmul, multiply, subtract, tanh
 from numpy.lib.stride_tricks import as_strided
 
-from npylstm.activations import ACTIVATIONS
 from npylstm.backend import Array
-from npylstm.cells.base import Cell, Params
-from npylstm.cells.gru import GRUCell
-from npylstm.cells.lstm import LSTMCell
-from npylstm.cells.lstm_variant import LSTMVariant
-from npylstm.cells.rnn import RNNCell
+from npylstm.cells import ACTIVATIONS, Cell, GRUCell, LSTMCell, LSTMVariant, Params, RNNCell
 from npylstm.sequence.unroll import Lengths, alive_mask, check_gradients, check_sequence
 from npylstm.sequence.workspace import borrow
 

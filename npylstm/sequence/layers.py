@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from npylstm.backend import Array, array_module
-from npylstm.cells.base import Cell, Params
+from npylstm.backend import Array, Rng, array_module
+from npylstm.cells import Cell, Params
 from npylstm.checks import check_choice, check_size
-from npylstm.initializers import Rng
 from npylstm.sequence import fused_cupy
 from npylstm.sequence.fused_numpy import FusedTape, fused, fused_backward, why_not_fused
 from npylstm.sequence.shards import ShardedTape, sharded, sharded_backward

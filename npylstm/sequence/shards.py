@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from npylstm.backend import Array
-from npylstm.cells.base import Cell, Params, map_state
+from npylstm.cells import Cell, Params, map_state
 from npylstm.sequence.fused_numpy import FusedTape, fused, fused_backward
 from npylstm.sequence.unroll import Lengths, add_params
 

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from npylstm.backend import Array, array_module
-from npylstm.cells.base import Cache, Cell, Params, map_state
+from npylstm.cells import Cache, Cell, Params, map_state
 from npylstm.checks import check_array, check_size
 
 Lengths: TypeAlias = Sequence[int] | np.ndarray[Any, Any] | None

@@ -5,10 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from npylstm.backend import Array, array_module
-from npylstm.cells.base import Cell, Params
+from npylstm.backend import Array, Rng, array_module
+from npylstm.cells import Cell, Params
 from npylstm.checks import check_choice, check_number
-from npylstm.initializers import Rng
 from npylstm.sequence.layers import Layer, Recurrent, as_layer, generator
 from npylstm.sequence.unroll import Lengths, alive_mask, check_sequence
 

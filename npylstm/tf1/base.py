@@ -7,13 +7,11 @@ from typing import Any, ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from npylstm.backend import Array
-from npylstm.cells.base import Cell, map_state
+from npylstm.backend import Array, Rng
+from npylstm.cells import Cell, draw, map_state
 from npylstm.checks import check_choice, check_size
-from npylstm.convert import Arrays, from_tf1, gradients_to_tf1, to_tf1
-from npylstm.initializers import Rng, draw
-from npylstm.sequence.layers import Layer, as_layer
-from npylstm.sequence.unroll import check_lengths
+from npylstm.interop import Arrays, from_tf1, gradients_to_tf1, to_tf1
+from npylstm.sequence import Layer, as_layer, check_lengths
 from npylstm.tf1._checks import check_like, check_step, floating
 
 Gradients: TypeAlias = tuple[Any, Any, Arrays]

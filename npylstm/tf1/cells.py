@@ -6,11 +6,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from npylstm import cells
 from npylstm.backend import Array, array_module
-from npylstm.cells import gru, lstm, lstm_variant, rnn
-from npylstm.cells.base import Cell
+from npylstm.cells import Cell, parse
 from npylstm.checks import check_choice, check_number, check_size
-from npylstm.initializers import parse
 from npylstm.tf1._checks import brief, one_array
 from npylstm.tf1.base import Leaf
 
@@ -24,7 +23,7 @@ class LSTMStateTuple(NamedTuple):
 
 @dataclass(frozen=True)
 class BasicRNNCell(Leaf):
-    """TensorFlow's BasicRNNCell: `npylstm.cells.rnn.RNNCell`.
+    """TensorFlow's BasicRNNCell: `npylstm.cells.RNNCell`.
 
     Parameters
     ----------
@@ -51,16 +50,16 @@ class BasicRNNCell(Leaf):
 
     def layer(self, input_size: int) -> Cell:
         """Return this package's cell."""
-        return rnn.RNNCell(input_size, self.num_units, self.phi)
+        return cells.RNNCell(input_size, self.num_units, self.phi)
 
-    def from_tf(self, state: Any, name: str) -> rnn.RNNState:
+    def from_tf(self, state: Any, name: str) -> cells.RNNState:
         """Return h as an RNNState."""
-        return rnn.RNNState(one_array(name, state))
+        return cells.RNNState(one_array(name, state))
 
 
 @dataclass(frozen=True)
 class GRUCell(Leaf):
-    """TensorFlow's GRUCell: `npylstm.cells.gru.GRUCell` with the reset gate before the product.
+    """TensorFlow's GRUCell: `npylstm.cells.GRUCell` with the reset gate before the product.
 
     Parameters
     ----------
@@ -71,7 +70,7 @@ class GRUCell(Leaf):
     reuse : bool, optional
         As in `BasicRNNCell`.
     kernel_initializer : str, optional
-        How both kernels are drawn: see `npylstm.initializers.draw`. Glorot's uniform by default.
+        How both kernels are drawn: see `npylstm.cells.draw`. Glorot's uniform by default.
     bias_initializer : float, optional
         What every bias starts at; by default 1 for both gates and 0 for the candidate.
     name : str, optional
@@ -100,7 +99,7 @@ class GRUCell(Leaf):
 
     def layer(self, input_size: int) -> Cell:
         """Return this package's cell."""
-        return gru.GRUCell(input_size, self.num_units, activation=self.phi)
+        return cells.GRUCell(input_size, self.num_units, activation=self.phi)
 
     def initial(
         self, name: str, shape: tuple[int, ...], rng: np.random.Generator
@@ -111,9 +110,9 @@ class GRUCell(Leaf):
         default = 1.0 if name.endswith("gates/bias") else 0.0
         return np.full(shape, default if self.bias_initializer is None else self.bias_initializer)
 
-    def from_tf(self, state: Any, name: str) -> gru.GRUState:
+    def from_tf(self, state: Any, name: str) -> cells.GRUState:
         """Return h as a GRUState."""
-        return gru.GRUState(one_array(name, state))
+        return cells.GRUState(one_array(name, state))
 
 
 class _LSTM(Leaf):
@@ -133,25 +132,25 @@ class _LSTM(Leaf):
         c, h = self.num_units, self.output_size
         return LSTMStateTuple(c, h) if self.state_is_tuple else c + h
 
-    def to_tf(self, state: lstm.LSTMState) -> Any:
+    def to_tf(self, state: cells.LSTMState) -> Any:
         """Return (c, h), or both side by side."""
         if self.state_is_tuple:
             return LSTMStateTuple(state.c, state.h)
         return array_module(state.c).concatenate([state.c, state.h], axis=-1)
 
-    def from_tf(self, state: Any, name: str) -> lstm.LSTMState:
+    def from_tf(self, state: Any, name: str) -> cells.LSTMState:
         """Return (h, c)."""
         if self.state_is_tuple:
             if not isinstance(state, tuple | list) or len(state) != 2:
                 raise ValueError(f"{name} must be an LSTMStateTuple (c, h), got {brief(state)}")
-            return lstm.LSTMState(h=state[1], c=state[0])
+            return cells.LSTMState(h=state[1], c=state[0])
         state = one_array(name, state)
-        return lstm.LSTMState(h=state[..., self.num_units :], c=state[..., : self.num_units])
+        return cells.LSTMState(h=state[..., self.num_units :], c=state[..., : self.num_units])
 
 
 @dataclass(frozen=True)
 class BasicLSTMCell(_LSTM):
-    """TensorFlow's BasicLSTMCell: `npylstm.cells.lstm.LSTMCell`.
+    """TensorFlow's BasicLSTMCell: `npylstm.cells.LSTMCell`.
 
     Parameters
     ----------
@@ -189,7 +188,7 @@ class BasicLSTMCell(_LSTM):
 
 @dataclass(frozen=True)
 class LSTMCell(_LSTM):
-    """TensorFlow's LSTMCell: `npylstm.cells.lstm_variant.LSTMVariant`.
+    """TensorFlow's LSTMCell: `npylstm.cells.LSTMVariant`.
 
     Parameters
     ----------
@@ -200,7 +199,7 @@ class LSTMCell(_LSTM):
     cell_clip : float, optional
         The largest |c|.
     initializer : str, optional
-        How kernels and peepholes are drawn: see `npylstm.initializers.draw`. Glorot's uniform by
+        How kernels and peepholes are drawn: see `npylstm.cells.draw`. Glorot's uniform by
         default.
     num_proj : int, optional
         The width of h after a projection.
@@ -271,7 +270,7 @@ def _lstm_cell(cell: _LSTM, input_size: int, **options: Any) -> Cell:
     """Return the plain cell unless an option asks for more: it is the faster one."""
     sizes = input_size, cell.num_units, cell.forget_bias
     if cell.phi == "tanh" and not any(options.values()):
-        return lstm.LSTMCell(*sizes)
-    return lstm_variant.LSTMVariant(
+        return cells.LSTMCell(*sizes)
+    return cells.LSTMVariant(
         *sizes, input_activation=cell.phi, output_activation=cell.phi, **options
     )

@@ -6,11 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from npylstm.backend import Array, array_module
+from npylstm.backend import Array, Rng, array_module
 from npylstm.checks import check_array
-from npylstm.initializers import Rng
-from npylstm.sequence.layers import reverse
-from npylstm.sequence.unroll import check_lengths
+from npylstm.sequence import check_lengths, reverse
 from npylstm.tf1._checks import brief, check_distinct, check_like, check_step
 from npylstm.tf1.base import Gradients, RNNCell, RunBack, Unrolled, check_cell, run
 

@@ -4,8 +4,8 @@ import numpy as np
 
 from npylstm.backend import Array, array_module
 from npylstm.checks import check_array
-from npylstm.losses import softmax_cross_entropy
-from npylstm.optimizers import RMSProp
+from npylstm.models import softmax_cross_entropy
+from npylstm.training import RMSProp
 
 
 def softmax_cross_entropy_with_logits(
@@ -58,7 +58,7 @@ def RMSPropOptimizer(
     *,
     centered: bool = False,
 ) -> RMSProp:
-    """Return `npylstm.optimizers.RMSProp` by TensorFlow's rule and with its rounding.
+    """Return `npylstm.training.RMSProp` by TensorFlow's rule and with its rounding.
 
     The mean square starts at 1 and epsilon stands under the root. TensorFlow rounds these numbers
     to float32 whatever the type of the variables, so they are rounded here.

@@ -10,8 +10,7 @@ from numpy.typing import DTypeLike
 
 from npylstm.backend import array_module
 from npylstm.checks import check_choice, check_number, check_size
-from npylstm.sequence.layers import Layer, Stack
-from npylstm.sequence.wrappers import Dropout, Residual
+from npylstm.sequence import Dropout, Layer, Residual, Stack
 from npylstm.tf1._checks import brief, check_distinct, floating, one_array
 from npylstm.tf1.base import Leaf, RNNCell, check_cell
 
@@ -50,7 +49,7 @@ class _Wrapper(RNNCell):
 
 @dataclass(frozen=True)
 class ResidualWrapper(_Wrapper):
-    """A cell whose input is added to its output: `npylstm.sequence.wrappers.Residual`.
+    """A cell whose input is added to its output: `npylstm.sequence.Residual`.
 
     Parameters
     ----------
@@ -72,7 +71,7 @@ class ResidualWrapper(_Wrapper):
 
 @dataclass(frozen=True)
 class DropoutWrapper(_Wrapper):
-    """Dropout of a cell's input, output and carried h: `npylstm.sequence.wrappers.Dropout`.
+    """Dropout of a cell's input, output and carried h: `npylstm.sequence.Dropout`.
 
     Never of c, as in TensorFlow. Masks come from the `rng` that a driver is given.
 
@@ -150,7 +149,7 @@ class DropoutWrapper(_Wrapper):
 
 @dataclass(frozen=True)
 class MultiRNNCell(RNNCell):
-    """Cells on top of each other: `npylstm.sequence.layers.Stack`.
+    """Cells on top of each other: `npylstm.sequence.Stack`.
 
     Parameters
     ----------

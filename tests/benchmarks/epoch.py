@@ -10,7 +10,7 @@ import numpy as np
 from npylstm import LSTMCell, RMSProp, SequenceModel
 from npylstm.bench import limited_threads
 from npylstm.data.mnist import row_sequences
-from npylstm.training import Examples, Trainer, evaluate
+from npylstm.training.trainer import Examples, Trainer, evaluate
 
 N_TRAIN, N_TEST, ROUNDS = 55_000, 10_000, 5
 

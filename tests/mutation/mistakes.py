@@ -1,14 +1,14 @@
 """The mistakes to plant: what stands in the code, once, and what to write in its place."""
 
 TESTS = {
-    "activations.py": ["activations", "cells"],
-    "initializers.py": ["initializers", "cells"],
-    "losses.py": ["losses", "errors"],
-    "optimizers.py": ["optimizers"],
-    "models.py": ["models"],
-    "training.py": ["training"],
+    "cells/activations.py": ["activations", "cells"],
+    "cells/initializers.py": ["initializers", "cells"],
+    "models/losses.py": ["losses", "errors"],
+    "training/optimizers.py": ["optimizers"],
+    "models/model.py": ["models"],
+    "training/trainer.py": ["training"],
     "cells/base.py": ["cells", "errors"],
-    "cells/chrono.py": ["cells_variants"],
+    "cells/chrono_bias.py": ["cells_variants"],
     "cells/rnn.py": ["cells", "unroll"],
     "cells/lstm.py": ["cells", "unroll"],
     "cells/gru.py": ["gru", "cells"],
@@ -23,7 +23,7 @@ TESTS = {
 """Which of the default tests look at a file: tests/test_<name>.py, in the order to run them."""
 
 MISTAKES = {
-    "activations.py": [
+    "cells/activations.py": [
         ("return 0.5 * tanh(0.5 * z) + 0.5", "return 0.5 * tanh(z) + 0.5"),
         ("return 0.5 * tanh(0.5 * z) + 0.5", "return 1 / (1 + array_module(z).exp(-z))"),
         ("xp.where(z.real <= 0, xp", "xp.where(z.real <= 1, xp"),
@@ -35,7 +35,7 @@ MISTAKES = {
         ("1 - y * y / 4, 1.0", "1 - y * y, 1.0"),
         ("0.25),", "1.0),"),
     ],
-    "initializers.py": [
+    "cells/initializers.py": [
         ("math.sqrt(6 / sum(shape))", "math.sqrt(6 / shape[0])"),
         ("    q = q * np.sign(np.diag(r))", "    # q"),
         ("return q if rows >= columns else q.T", "return q"),
@@ -46,7 +46,7 @@ MISTAKES = {
             "np.concatenate([draw(kernel_initializer, rng, (n, sum(columns))) for n in rows])",
         ),
     ],
-    "losses.py": [
+    "models/losses.py": [
         ("exp(logits - _largest(logits))", "exp(logits)"),
         (
             "return exp / exp.sum(axis=-1, keepdims=True)",
@@ -86,7 +86,7 @@ MISTAKES = {
         ("logits.shape[-1]\n", "logits.shape[-1] + 1\n"),
         ("0 <= labels.min() <= labels.max() < K", "0 <= labels.min() <= labels.max() <= K"),
     ],
-    "optimizers.py": [
+    "training/optimizers.py": [
         ("return w - self.learning_rate * g, {}", "return w + self.learning_rate * g, {}"),
         (
             "return w - self.learning_rate * g, {}",
@@ -156,7 +156,7 @@ MISTAKES = {
         ("g.clip(-float(limit), float(limit))", "g.clip(None, float(limit))"),
         ("g.clip(-float(limit), float(limit))", "g.clip(-float(limit), float(limit), out=g)"),
     ],
-    "models.py": [
+    "models/model.py": [
         ("return outputs[-1]\n", "return outputs[0]\n"),
         ("doutputs[-1] = dread", "doutputs[0] = dread"),
         ('dread = dy @ mT(params["W_y"])', 'dread = 2 * dy @ mT(params["W_y"])'),
@@ -212,7 +212,7 @@ MISTAKES = {
             'params["W_y"] = np.random.default_rng(0).normal(0.0, 1.0, (H, K))',
         ),
     ],
-    "training.py": [
+    "training/trainer.py": [
         ("start = state.batch * self.batch_size", "start = state.batch * self.batch_size + 1"),
         (
             "train.xs[:, part], train.labels[part], rng)",
@@ -258,7 +258,7 @@ MISTAKES = {
         ('check_array("x", x, ("B", self.input_size))', 'check_array("x", x, ("B", "D"))'),
         ('self.check_state("state", state, x.shape[-2])', 'self.check_state("state", state, "B")'),
     ],
-    "cells/chrono.py": [
+    "cells/chrono_bias.py": [
         ('signs = {"f": 1, "i": -1}', 'signs = {"f": 1, "i": 1}'),
         ("uniform(1, T_max - 1, shape)", "uniform(1, T_max, shape)"),
         ("np.log(np.random", "(np.random"),
@@ -768,7 +768,7 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
         "d.T for d in dstates",
     ): "dstates belongs to this call alone; a copy only lays h and c out in rows",
     (
-        "optimizers.py",
+        "training/optimizers.py",
         "flat.astype(np.float64)",
         "flat",
     ): "`tiny` in the next line is a float64 and widens peak and every quotient; only NumPy 1.26, "

@@ -5,12 +5,11 @@ from typing import Any
 import numpy as np
 
 from npylstm.backend import Array
-from npylstm.cells.base import Params
-from npylstm.cells.rnn import RNNCell, RNNState
+from npylstm.cells import Params, RNNCell, RNNState
 from npylstm.experiments.gallery.picture import Picture
 from npylstm.experiments.results import Found, Result
-from npylstm.optimizers import clip_by_global_norm
-from npylstm.sequence.unroll import unroll, unroll_backward
+from npylstm.sequence import unroll, unroll_backward
+from npylstm.training import clip_by_global_norm
 
 CELL = RNNCell(1, 1, "logistic")
 START = {"w": 4.9, "b": -2.0}
@@ -66,7 +65,7 @@ def _study(seed: int, T: int, rate: float, steps: int, points: int) -> Found:
 
 
 def _draw(figure: Any, result: Result) -> None:
-    from npylstm.gradient_plots import plot_cliff
+    from npylstm.plots import plot_cliff
 
     w, b, surface, *paths = result.curves.values()
     names = [row["gradient descent"] for row in result.rows]

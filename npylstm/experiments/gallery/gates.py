@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from npylstm.analysis.gates import half_lives, saturation, traces
+from npylstm.analysis import half_lives, saturation, traces
 from npylstm.experiments.gallery.networks import (
     HIDDEN,
     fresh,
@@ -39,7 +39,7 @@ def _digit_study(seed: int, updates: int, digit: int) -> Found:
 
 
 def _draw_digit(figure: Any, result: Result) -> None:
-    from npylstm.gradient_plots import plot_trace
+    from npylstm.plots import plot_trace
 
     axes = figure.subplot_mosaic([["digit", *GATES], ["digit", *SIGNED]], width_ratios=[1, 1, 1, 1])
     axes["digit"].imshow(result.curves["digit"].T, cmap="gray_r")
@@ -90,7 +90,7 @@ def _saturation_study(seed: int, updates: int, sequences: int) -> Found:
 
 
 def _draw_saturation(figure: Any, result: Result) -> None:
-    from npylstm.gradient_plots import plot_activations
+    from npylstm.plots import plot_activations
 
     axes = figure.subplots(1, len(GATES), sharey=True)
     for ax, (gate, name) in zip(axes, GATES.items(), strict=True):
@@ -147,7 +147,7 @@ def _half_life_study(seed: int, T: int, sequences: int) -> Found:
 
 
 def _draw_half_lives(figure: Any, result: Result) -> None:
-    from npylstm.gradient_plots import plot_half_lives
+    from npylstm.plots import plot_half_lives
 
     plot_half_lives(figure.subplots(), result.curves, "").set_xticks(
         [1, 10, 100], ["1", "10", "100"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from npylstm.analysis.jacobians import (
+from npylstm.analysis import (
     cell_paths,
     jacobians,
     rnn_bound,
@@ -13,7 +13,7 @@ from npylstm.analysis.jacobians import (
     spectral_norms,
 )
 from npylstm.backend import Array
-from npylstm.cells.rnn import RNNCell
+from npylstm.cells import RNNCell
 from npylstm.experiments.gallery.networks import (
     HIDDEN,
     fresh,
@@ -49,7 +49,7 @@ def _spectra_study(seed: int, T: int, spans: tuple[int, ...]) -> Found:
 
 
 def _draw_spectra(figure: Any, result: Result) -> None:
-    from npylstm.gradient_plots import plot_singular_values
+    from npylstm.plots import plot_singular_values
 
     axes = figure.subplots(1, len(SPECTRA), sharey=True)
     for ax, name in zip(axes, SPECTRA, strict=True):
@@ -106,7 +106,7 @@ def _bound_study(seed: int, T: int, sequences: int) -> Found:
 
 
 def _draw_bound(figure: Any, result: Result) -> None:
-    from npylstm.gradient_plots import plot_against_lag
+    from npylstm.plots import plot_against_lag
 
     axes = figure.subplots(1, len(BOUNDED), sharey=True)
     labels = {
@@ -168,7 +168,7 @@ def _path_study(seed: int, updates: int, sequences: int) -> Found:
 
 
 def _draw_paths(figure: Any, result: Result) -> None:
-    from npylstm.gradient_plots import plot_against_lag
+    from npylstm.plots import plot_against_lag
 
     axes = figure.subplots(1, len(PATHS), sharey=True)
     for ax, name in zip(axes, PATHS, strict=True):

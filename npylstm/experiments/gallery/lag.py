@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from npylstm.analysis.gradient_flow import GradientFlow, gradient_flow
+from npylstm.analysis import GradientFlow, gradient_flow
 from npylstm.backend import Array
 from npylstm.experiments.gallery.networks import learning, reading, unseen_digits, unseen_sequences
 from npylstm.experiments.gallery.picture import Picture
@@ -49,7 +49,7 @@ def _lag_study(seed: int, T: int, updates: int, sequences: int) -> Found:
 
 
 def _draw_lag(figure: Any, result: Result) -> None:
-    from npylstm.gradient_plots import plot_against_lag
+    from npylstm.plots import plot_against_lag
 
     axes = figure.subplots(1, 2, sharey=True)
     for ax, when in zip(axes, WHEN, strict=True):
@@ -107,7 +107,7 @@ def _training_study(seed: int, updates: int, every: int, sequences: int) -> Foun
 
 
 def _draw_training(figure: Any, result: Result) -> None:
-    from npylstm.gradient_plots import plot_training_map
+    from npylstm.plots import plot_training_map
 
     axes = figure.subplots(1, len(MAPPED))
     updates = result.curves["updates"]
@@ -159,7 +159,7 @@ def _gate_study(seed: int, updates: int, sequences: int) -> Found:
 
 
 def _draw_gates(figure: Any, result: Result) -> None:
-    from npylstm.gradient_plots import plot_against_lag
+    from npylstm.plots import plot_against_lag
 
     axes = figure.subplots(1, 2, sharey=True)
     for ax, when in zip(axes, WHEN, strict=True):

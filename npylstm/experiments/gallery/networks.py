@@ -5,15 +5,12 @@ from itertools import islice
 
 import numpy as np
 
-from npylstm.cells.base import Cell, Params
-from npylstm.cells.chrono import chrono
-from npylstm.data import load_mnist, row_sequences
-from npylstm.data.tasks import Batch, temporal_order
+from npylstm.cells import Cell, Params, chrono
+from npylstm.data import Batch, load_mnist, row_sequences, temporal_order
 from npylstm.experiments.mnist_rows import examples
 from npylstm.experiments.success import CELLS
 from npylstm.models import SequenceModel
-from npylstm.optimizers import Adam, RMSProp
-from npylstm.training import Examples, Trainer, TrainingState
+from npylstm.training import Adam, Examples, RMSProp, Trainer, TrainingState
 
 HIDDEN = 25
 

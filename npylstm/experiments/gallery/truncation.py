@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from npylstm.analysis.truncation import truncation_bias
+from npylstm.analysis import truncation_bias
 from npylstm.experiments.gallery.networks import reading, unseen_digits
 from npylstm.experiments.gallery.picture import Picture
 from npylstm.experiments.results import Found, Result, Row
@@ -35,7 +35,7 @@ def _study(seed: int, updates: int, sequences: int) -> Found:
 
 
 def _draw(figure: Any, result: Result) -> None:
-    from npylstm.gradient_plots import plot_truncation
+    from npylstm.plots import plot_truncation
 
     names = [f"{row['network']}, {row['when']}" for row in result.rows]
     error, cosine = figure.subplots(1, 2)

@@ -5,11 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from npylstm.backend import Array
-from npylstm.cells.base import Cache, Cell, Params, State, map_state
-from npylstm.initializers import Rng
+from npylstm.backend import Array, Rng
+from npylstm.cells import Cache, Cell, Params, State, map_state
 from npylstm.models import SequenceModel
-from npylstm.sequence.layers import Recurrent
+from npylstm.sequence import Recurrent
 
 
 @dataclass(frozen=True)

@@ -5,21 +5,19 @@ them it holds `meta.json`. It ends with the version of this format and the SHA-2
 before that digest, and `load` believes nothing in the file until the digest is right.
 """
 
-import contextlib
 import hashlib
 import json
 import os
 import re
-import secrets
 from collections.abc import Mapping
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
 
 from npylstm.backend import Array, to_numpy
+from npylstm.files import write_atomically
 
 VERSION = 1
 """The version of the format that `save` writes and `load` reads."""
@@ -98,38 +96,6 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray[Any, Any]],
         return _decode(content)
     except Exception as error:  # zipfile alone raises a dozen kinds for a file made to fool it
         raise ValueError(f"{path} is not a valid checkpoint: {error}") from error
-
-
-def write_atomically(path: str | os.PathLike[str], content: bytes | bytearray) -> None:
-    """Write a file so that a crash at any moment leaves the old one or the new one, whole.
-
-    A process killed halfway can leave a file `<name>.<8 digits>.tmp` beside it.
-
-    Raises
-    ------
-    OSError
-        The file cannot be written; the old one is still there.
-    """
-    path = Path(path).resolve()  # a link stays a link
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OSError(error.errno, f"cannot write the file: {error.strerror}", str(path)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()  # gone already when all went well
-    # The new name must reach the disk too; where a folder can't be synced, the file stands anyway.
-    with contextlib.suppress(OSError):
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def _encode(name: str, array: np.ndarray[Any, Any]) -> bytes:

@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from npylstm.backend import array_module
+from npylstm.backend import Rng, array_module
 from npylstm.cells.base import Cell, Params
 from npylstm.checks import check_number
-from npylstm.initializers import Rng
 
 
 def chrono(cell: Cell, params: Params, T_max: float, rng: Rng = None) -> Params:

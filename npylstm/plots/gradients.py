@@ -1,6 +1,6 @@
 """Figures of the gradient laboratory. Every function draws into axes, and returns them.
 
-Like those of `npylstm.plots` they can be read by colour-blind readers and in grey.
+Like those of `npylstm.plots.runs` they can be read by colour-blind readers and in grey.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from numpy.typing import ArrayLike, NDArray
 
-from npylstm.plots import STYLES
+from npylstm.plots.style import STYLES
 
 
 def plot_against_lag(

@@ -13,8 +13,6 @@ import numpy as np
 from npylstm.checks import check_choice, check_number
 
 Matrix: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
-Rng: TypeAlias = int | np.random.Generator | None
-"""A source of randomness: None for a fresh one, a seed, or a generator (SPEC 7)."""
 
 
 def glorot_uniform(rng: np.random.Generator, shape: tuple[int, int]) -> Matrix:

@@ -29,10 +29,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from npylstm.backend import Array, array_module
-from npylstm.cells.base import Cell, Params, mT
+from npylstm.cells import Cell, Params, mT
 from npylstm.checks import check_array
-from npylstm.sequence.layers import Bidirectional, Layer, Recurrent, Stack
-from npylstm.sequence.wrappers import Dropout, Residual
+from npylstm.sequence import Bidirectional, Dropout, Layer, Recurrent, Residual, Stack
 
 Arrays: TypeAlias = dict[str, Array]
 """A framework's arrays by the framework's names."""

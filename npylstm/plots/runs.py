@@ -14,19 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
-STYLES: tuple[dict[str, Any], ...] = (
-    {"color": "#0072B2", "linestyle": "-", "marker": "o"},
-    {"color": "#D55E00", "linestyle": "--", "marker": "s"},
-    {"color": "#009E73", "linestyle": "-.", "marker": "^"},
-    {"color": "#CC79A7", "linestyle": ":", "marker": "D"},
-    {"color": "#000000", "linestyle": (0, (5, 1, 1, 1)), "marker": "v"},
-    {"color": "#56B4E9", "linestyle": (0, (3, 1, 1, 1, 1, 1)), "marker": "x"},
-    {"color": "#E69F00", "linestyle": (0, (8, 2)), "marker": "P"},
-    {"color": "#000000", "linestyle": (0, (1, 3)), "marker": "*"},
-    {"color": "#0072B2", "linestyle": (0, (8, 2, 1, 2)), "marker": "<"},
-    {"color": "#D55E00", "linestyle": (0, (2, 2)), "marker": ">"},
-)
-"""For the lines of a plot, in order: line style and marker all differ, of seven the colour, too."""
+from npylstm.plots.style import STYLES
 
 
 def plot_losses(ax: Axes, epochs: ArrayLike, train_loss: ArrayLike, test_loss: ArrayLike) -> Axes:

@@ -3,14 +3,12 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from npylstm.backend import array_module, to_numpy
-from npylstm.cells.base import Params
+from npylstm.backend import Rng, array_module, to_numpy
+from npylstm.cells import Params
 from npylstm.checks import check_number, check_size
-from npylstm.initializers import Rng
-from npylstm.losses import softmax
-from npylstm.models import SequenceModel
-from npylstm.sequence.layers import Bidirectional, Layer, Stack
-from npylstm.sequence.wrappers import Dropout, Residual
+from npylstm.models.losses import softmax
+from npylstm.models.model import SequenceModel
+from npylstm.sequence import Bidirectional, Dropout, Layer, Residual, Stack
 
 
 def generate(

@@ -18,13 +18,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from npylstm.backend import Array
-from npylstm.cells.base import Cell, Params, map_state
+from npylstm.backend import Array, Rng
+from npylstm.cells import Cell, Params, map_state
 from npylstm.checks import check_choice, check_size
-from npylstm.initializers import Rng
 from npylstm.models import SequenceModel
-from npylstm.sequence.layers import Bidirectional, Layer, Recurrent, Stack
-from npylstm.sequence.unroll import Lengths
+from npylstm.sequence import Bidirectional, Layer, Lengths, Recurrent, Stack
 
 Loss: TypeAlias = Callable[[Params], Any]
 """A function from parameters to a number, complex when the parameters are complex."""

@@ -5,17 +5,12 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any
 
-from npylstm.activations import ACTIVATIONS
-from npylstm.cells.gru import GRUCell
-from npylstm.cells.lstm import LSTMCell
-from npylstm.cells.lstm_variant import PRESETS, LSTMVariant
-from npylstm.cells.rnn import RNNCell
+from npylstm.cells import ACTIVATIONS, PRESETS, GRUCell, LSTMCell, LSTMVariant, RNNCell
 from npylstm.checks import check_choice, check_size
 from npylstm.models import SequenceModel
-from npylstm.optimizers import SGD, Adam, Optimizer, RMSProp
-from npylstm.sequence.layers import Bidirectional, Layer, Recurrent, Stack
-from npylstm.sequence.wrappers import Dropout, Residual
-from npylstm.training import Trainer
+from npylstm.sequence import Bidirectional, Dropout, Layer, Recurrent, Residual, Stack
+from npylstm.training.optimizers import SGD, Adam, Optimizer, RMSProp
+from npylstm.training.trainer import Trainer
 
 CELLS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "lstm": (LSTMCell, {}),

@@ -22,14 +22,14 @@ from typing import Any
 
 import numpy as np
 
-from npylstm import __version__, checkpoint
-from npylstm.analysis.gradient_flow import gradient_flow
+import npylstm
+from npylstm.analysis import gradient_flow
 from npylstm.backend import resolve_device, to_device, to_numpy
 from npylstm.data import Digits, load_mnist, row_sequences
-from npylstm.losses import softmax
-from npylstm.models import save_model
-from npylstm.settings import CLASSES, Settings
-from npylstm.training import Epoch, Examples, TrainingState, predict
+from npylstm.files import write_atomically
+from npylstm.models import checkpoint, save_model, softmax
+from npylstm.training.settings import CLASSES, Settings
+from npylstm.training.trainer import Epoch, Examples, TrainingState, predict
 
 CHECKPOINT = "checkpoint.npz"
 
@@ -175,13 +175,13 @@ class Run:
         checkpoint.save(self._path(CHECKPOINT), _flatten(state), meta)
         table = io.StringIO()
         csv.writer(table).writerows([Epoch._fields, *state.history])
-        checkpoint.write_atomically(self._path("history.csv"), table.getvalue().encode())
+        write_atomically(self._path("history.csv"), table.getvalue().encode())
 
     def draw(self) -> list[Path]:
         """Draw the pictures of the run as it stands, and return where they are."""
         from matplotlib.figure import Figure  # takes longer than all other imports together
 
-        from npylstm import plots
+        from npylstm import plots as plots
 
         history = np.array(self.state.history).reshape(-1, len(Epoch._fields)).T
         digits, labels = to_numpy(self.test_set.xs), to_numpy(self.test_set.labels)
@@ -226,12 +226,12 @@ class Run:
 
     def _write_config(self) -> None:
         config = {
-            "npylstm": __version__,
+            "npylstm": npylstm.__version__,
             "numpy": np.__version__,
             "settings": asdict(self.settings),
         }
         text = json.dumps(config, indent=2) + "\n"
-        checkpoint.write_atomically(self._path("config.json"), text.encode())
+        write_atomically(self._path("config.json"), text.encode())
 
     def _load(self) -> TrainingState:
         """Return the state of the checkpoint, or the first state where none was saved yet."""

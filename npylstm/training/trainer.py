@@ -19,11 +19,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npylstm.backend import Array, Device, array_module, resolve_device, to_device, to_numpy
-from npylstm.cells.base import Params
+from npylstm.cells import Params
 from npylstm.checks import check_array, check_number, check_size
-from npylstm.losses import softmax_cross_entropy
-from npylstm.models import SequenceModel
-from npylstm.optimizers import Optimizer, OptimizerState, clip_by_global_norm, clip_by_value
+from npylstm.models import SequenceModel, softmax_cross_entropy
+from npylstm.training.optimizers import (
+    Optimizer,
+    OptimizerState,
+    clip_by_global_norm,
+    clip_by_value,
+)
 
 GPU_PATIENCE = 64
 """Steps on a GPU from one look at the loss to the next, for each makes the host wait."""

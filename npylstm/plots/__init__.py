@@ -1,0 +1,39 @@
+"""Figures from plain results. Every function draws into what it is given, and returns it."""
+
+from npylstm.plots.gradients import (
+    plot_activations,
+    plot_against_lag,
+    plot_cliff,
+    plot_exponents,
+    plot_half_lives,
+    plot_singular_values,
+    plot_trace,
+    plot_training_map,
+    plot_truncation,
+)
+from npylstm.plots.runs import (
+    plot_accuracy,
+    plot_confusion,
+    plot_gradient_norms,
+    plot_losses,
+    plot_mistakes,
+)
+from npylstm.plots.style import STYLES
+
+__all__ = [
+    "STYLES",
+    "plot_accuracy",
+    "plot_activations",
+    "plot_against_lag",
+    "plot_cliff",
+    "plot_confusion",
+    "plot_exponents",
+    "plot_gradient_norms",
+    "plot_half_lives",
+    "plot_losses",
+    "plot_mistakes",
+    "plot_singular_values",
+    "plot_trace",
+    "plot_training_map",
+    "plot_truncation",
+]

@@ -1,0 +1,31 @@
+"""Training: optimisers, the loop, the settings of a run, and a run on disk."""
+
+from npylstm.training.optimizers import (
+    SGD,
+    Adam,
+    Optimizer,
+    RMSProp,
+    clip_by_global_norm,
+    clip_by_value,
+)
+from npylstm.training.runs import Run
+from npylstm.training.settings import CELLS, Settings
+from npylstm.training.trainer import Epoch, Examples, Trainer, TrainingState, evaluate, predict
+
+__all__ = [
+    "CELLS",
+    "SGD",
+    "Adam",
+    "Epoch",
+    "Examples",
+    "Optimizer",
+    "RMSProp",
+    "Run",
+    "Settings",
+    "Trainer",
+    "TrainingState",
+    "clip_by_global_norm",
+    "clip_by_value",
+    "evaluate",
+    "predict",
+]
