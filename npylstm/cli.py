@@ -25,7 +25,7 @@ from npylstm import __version__
 from npylstm.backend import available_devices, resolve_device
 from npylstm.checks import check_choice, check_number
 from npylstm.sequence import Recurrent, why_not_fused
-from npylstm.training import CELLS, Run, Settings, TrainingState
+from npylstm.training import CELL_KINDS, Run, RunSettings, TrainingState
 
 _BAR = "{desc} |{bar}| {percentage:3.0f} % in {elapsed}, {remaining} left{postfix}"
 
@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     check = add("gradcheck", _gradcheck, "compare every cell's gradients with numerical ones")
-    check.add_argument("--cell", choices=CELLS, help="only this one")
+    check.add_argument("--cell", choices=CELL_KINDS, help="only this one")
 
     fetch = add("fetch", _fetch, "download a data set into your cache")
     fetch.add_argument("dataset", choices=["mnist"])
@@ -172,9 +172,9 @@ def _add_exercises(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    """Add an option for every field of `Settings`; one that is not given leaves no trace."""
+    """Add an option for every field of `RunSettings`; one that is not given leaves no trace."""
     groups: dict[str, Any] = {}
-    for setting in fields(Settings):
+    for setting in fields(RunSettings):
         about = dict(setting.metadata)
         group, text = about.pop("group"), about.pop("help")
         if group not in groups:
@@ -249,7 +249,7 @@ def _train(out: str | None, resume: str | None, **options: Any) -> int:
         options["cell_options"] = dict(options["cell_options"])
     with _input_judged():
         if resume is None:
-            run = Run.create(Settings(**options), out)
+            run = Run.create(RunSettings(**options), out)
         elif out is not None or options.keys() - {"epochs"}:
             raise ValueError("--resume keeps the run's settings; only --epochs can go with it")
         else:
@@ -314,7 +314,7 @@ def _gradcheck(cell: str | None) -> int:
     from npylstm.analysis import check_layer
 
     wrong = []
-    for title, layer in _gradient_cases([cell] if cell else CELLS):
+    for title, layer in _gradient_cases([cell] if cell else CELL_KINDS):
         # rng=0 would put a unit of the irnn on the kink of its relu, where differences go wrong.
         report = check_layer(layer, rng=1)
         print(f"{title}\n{report}\n")
@@ -327,7 +327,7 @@ def _gradcheck(cell: str | None) -> int:
 def _gradient_cases(names: Iterable[str]) -> Iterator[tuple[str, Recurrent]]:
     """Yield every cell to check, by itself and on the fused path where it has one."""
     for name in names:
-        kind, options = CELLS[name]
+        kind, options = CELL_KINDS[name]
         # The truncated gradient of 1997 is no derivative, so that cell is checked without it.
         options = {option: value for option, value in options.items() if option != "truncated"}
         cell = kind(3, 4, **options)

@@ -25,7 +25,7 @@ from npylstm.cli import main
 from npylstm.data import fetch
 from npylstm.training.optimizers import Adam, RMSProp
 from npylstm.training.runs import Run
-from npylstm.training.settings import CELLS, OPTIMIZERS, Settings
+from npylstm.training.settings import CELL_KINDS, OPTIMIZERS, RunSettings
 from npylstm.training.trainer import Trainer
 
 HOME = Path(npylstm.__file__).parents[1]
@@ -100,7 +100,7 @@ def test_every_option_reaches_the_settings(monkeypatch):
         main(["train", *options.split()])
     (settings, out) = given[0]
     assert out == "here"
-    assert settings == Settings(
+    assert settings == RunSettings(
         cell="gru",
         layers=2,
         cell_options={"reset_after": True, "activation": "relu"},
@@ -318,7 +318,9 @@ def test_mistakes_of_the_package_itself_keep_their_traceback(monkeypatch):
 
 
 def test_gradcheck_prints_a_table_for_every_cell_and_finds_them_right(capsys, monkeypatch):
-    monkeypatch.setattr("npylstm.cli.CELLS", {name: CELLS[name] for name in ("lstm", "gru")})
+    monkeypatch.setattr(
+        "npylstm.cli.CELL_KINDS", {name: CELL_KINDS[name] for name in ("lstm", "gru")}
+    )
     assert main(["gradcheck"]) == 0
     out, _ = capsys.readouterr()
     for part in ("lstm\n", "gru\n", "W_h[f]", "entries checked", "complex", "central", "ok"):
@@ -340,7 +342,7 @@ def test_gradcheck_ends_with_code_1_when_a_gradient_is_wrong(capsys, monkeypatch
     assert out.endswith("wrong: lstm\n")  # and the fused kernel, which is right, is not named
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", CELL_KINDS)
 def test_gradcheck_passes_for_every_cell(name, capsys):
     assert main(["gradcheck", "--cell", name]) == 0
 
@@ -497,17 +499,17 @@ def test_help_of_train_names_every_setting_and_its_default(capsys):
     entries = " ".join(options.split()).split(" --")
     shown = {
         setting.name: entry.partition("(default: ")[2]
-        for setting in fields(Settings)
+        for setting in fields(RunSettings)
         for entry in entries
         if f"{entry} ".startswith(f"{setting.name.replace('_', '-')} ")
     }
-    kinds = [(Settings, {}), *CELLS.values(), *((kind, {}) for kind in OPTIMIZERS.values())]
+    kinds = [(RunSettings, {}), *CELL_KINDS.values(), *((kind, {}) for kind in OPTIMIZERS.values())]
     for kind, preset in kinds:
         for option in fields(kind):
             default = preset.get(option.name, option.default)
             if option.name in shown and default not in (None, False, MISSING):
                 assert str(default) in shown[option.name], (kind, option.name)
-    assert shown.keys() == {setting.name for setting in fields(Settings)}
+    assert shown.keys() == {setting.name for setting in fields(RunSettings)}
     flags = {"bidirectional", "residual", "shuffle", "centered", "nesterov"}
     assert {name for name, default in shown.items() if not default} == flags
     for optimizer in RMSProp(), RMSProp(convention="torch"), Adam():

@@ -30,10 +30,10 @@ from npylstm.sequence.layers import Bidirectional, Recurrent, Stack
 from npylstm.sequence.wrappers import Dropout, Residual
 from npylstm.training.optimizers import SGD, Adam, RMSProp
 from npylstm.training.runs import Run
-from npylstm.training.settings import CELLS, OPTIMIZERS, Settings
+from npylstm.training.settings import CELL_KINDS, OPTIMIZERS, RunSettings
 from npylstm.training.trainer import Epoch, Examples, Trainer, evaluate, predict
 
-SMALL = Settings(hidden_size=4, batch_size=1000, epochs=3, checkpoint_interval=1)
+SMALL = RunSettings(hidden_size=4, batch_size=1000, epochs=3, checkpoint_interval=1)
 
 
 def toy(n=50, seed=0):
@@ -353,9 +353,9 @@ def test_a_model_read_back_is_the_same_to_the_last_bit(tmp_path):
     }
 
 
-@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("name", CELL_KINDS)
 def test_every_cell_of_the_command_line_can_be_described_and_made_again(name):
-    kind, options = CELLS[name]
+    kind, options = CELL_KINDS[name]
     cell = kind(3, 4, **options)
     assert from_config(json.loads(json.dumps(to_config(cell)))) == cell
 
@@ -470,22 +470,22 @@ def test_a_file_that_is_no_model_is_refused_without_unpickling(tmp_path):
 
 
 def test_defaults_are_the_program_of_the_tutorial():
-    trainer = Settings().trainer()
+    trainer = RunSettings().trainer()
     layer = Recurrent(LSTMCell(28, 28, forget_bias=1.0))
     assert trainer.model == SequenceModel(layer, 10, head_std=0.01)
     assert trainer.optimizer == RMSProp(0.001, 0.9, 0.0, 1e-10, False, "tf1")
     assert (trainer.batch_size, trainer.shuffle) == (128, False)
-    assert (Settings().epochs, Settings().dtype) == (100, "float32")
+    assert (RunSettings().epochs, RunSettings().dtype) == (100, "float32")
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_KINDS)
 def test_every_cell_can_be_stacked_and_read_in_both_directions(cell):
-    model = Settings(cell=cell, hidden_size=4, layers=2, bidirectional=True).trainer().model
+    model = RunSettings(cell=cell, hidden_size=4, layers=2, bidirectional=True).trainer().model
     assert model.predict(model.init(0), np.zeros((2, 3, 28))).shape == (3, 10)
 
 
 def test_settings_reach_the_cell_and_the_optimiser():
-    settings = Settings(
+    settings = RunSettings(
         cell="lstm-cifg",
         forget_bias=2.5,
         recurrent_initializer="orthogonal",
@@ -509,7 +509,7 @@ def test_settings_reach_the_cell_and_the_optimiser():
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_residual_connections_and_dropout_masks_go_together(bidirectional):
-    settings = Settings(
+    settings = RunSettings(
         hidden_size=5, layers=3, bidirectional=bidirectional, residual=True,
         output_keep_prob=0.8, state_keep_prob=0.7, variational="sequence",
     )  # fmt: skip
@@ -527,10 +527,10 @@ def test_residual_connections_and_dropout_masks_go_together(bidirectional):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELL_KINDS)
 def test_settings_with_their_defaults_written_out_mean_the_same(cell, optimizer):
     rate = {"learning_rate": 0.1} if optimizer == "sgd" else {}
-    settings = Settings(cell=cell, optimizer=optimizer, layers=2, bidirectional=True, **rate)
+    settings = RunSettings(cell=cell, optimizer=optimizer, layers=2, bidirectional=True, **rate)
     resolved = settings.resolved()
     assert resolved.trainer() == settings.trainer()
     assert resolved.resolved() == resolved
@@ -566,7 +566,7 @@ def test_settings_with_their_defaults_written_out_mean_the_same(cell, optimizer)
 )
 def test_settings_out_of_range_are_refused_before_a_folder_is_made(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
-        Run.create(Settings(**options), tmp_path / "run")
+        Run.create(RunSettings(**options), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -588,7 +588,7 @@ def test_run_folder_holds_settings_history_model_and_pictures(finished):
         *("curves.png", "confusion.png", "mistakes.png", "gradients.png"),
     }
     config = json.loads((finished.folder / "config.json").read_text())
-    assert Settings(**config["settings"]) == finished.settings
+    assert RunSettings(**config["settings"]) == finished.settings
     with open(finished.folder / "history.csv", newline="") as file:
         names, *rows = csv.reader(file)
     assert tuple(names) == Epoch._fields
@@ -724,7 +724,7 @@ def test_a_run_keeps_its_settings_when_defaults_change(tmp_path, monkeypatch):
         learning_rate: float = 0.5
 
     monkeypatch.setitem(OPTIMIZERS, "rmsprop", Hasty)
-    monkeypatch.setitem(CELLS, "lstm", (LSTMCell, {"recurrent_initializer": "orthogonal"}))
+    monkeypatch.setitem(CELL_KINDS, "lstm", (LSTMCell, {"recurrent_initializer": "orthogonal"}))
     assert Run.create(SMALL, tmp_path / "other").trainer.optimizer.learning_rate == 0.5
     reopened = Run.open(run.folder).trainer
     assert reopened.optimizer.learning_rate == 0.001
@@ -743,7 +743,7 @@ def test_a_folder_whose_settings_were_left_open_goes_on(finished, tmp_path):
 
 def test_data_are_found_again_from_another_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert Settings(data="mnist").data == str(tmp_path / "mnist")
+    assert RunSettings(data="mnist").data == str(tmp_path / "mnist")
 
 
 # Gradient flow

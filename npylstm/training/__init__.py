@@ -9,11 +9,11 @@ from npylstm.training.optimizers import (
     clip_by_value,
 )
 from npylstm.training.runs import Run
-from npylstm.training.settings import CELLS, Settings
+from npylstm.training.settings import CELL_KINDS, RunSettings
 from npylstm.training.trainer import Epoch, Examples, Trainer, TrainingState, evaluate, predict
 
 __all__ = [
-    "CELLS",
+    "CELL_KINDS",
     "SGD",
     "Adam",
     "Epoch",
@@ -21,7 +21,7 @@ __all__ = [
     "Optimizer",
     "RMSProp",
     "Run",
-    "Settings",
+    "RunSettings",
     "Trainer",
     "TrainingState",
     "clip_by_global_norm",

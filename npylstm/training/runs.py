@@ -28,7 +28,7 @@ from npylstm.backend import resolve_device, to_device, to_numpy
 from npylstm.data import Digits, load_mnist, row_sequences
 from npylstm.files import write_atomically
 from npylstm.models import checkpoint, save_model, softmax
-from npylstm.training.settings import CLASSES, Settings
+from npylstm.training.settings import N_DIGITS, RunSettings
 from npylstm.training.trainer import Epoch, Examples, TrainingState, predict
 
 CHECKPOINT = "checkpoint.npz"
@@ -41,7 +41,7 @@ class Run:
     ----------
     folder : path
         The run folder.
-    settings : Settings
+    settings : RunSettings
         What to do.
 
     Attributes
@@ -50,7 +50,7 @@ class Run:
         How far it is: the last checkpoint's, until `train` goes on from there.
     """
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(self, folder: Path, settings: RunSettings) -> None:
         self.folder, self.settings = folder, settings.resolved()
         self.trainer = self.settings.trainer()
         self.device = resolve_device(settings.device)
@@ -62,7 +62,7 @@ class Run:
         )
 
     @classmethod
-    def create(cls, settings: Settings, folder: str | os.PathLike[str] | None = None) -> "Run":
+    def create(cls, settings: RunSettings, folder: str | os.PathLike[str] | None = None) -> "Run":
         """Begin a run in a new folder; by default one in `runs/`, named for the cell and the time.
 
         Raises
@@ -107,7 +107,7 @@ class Run:
         """
         path = Path(folder) / "config.json"
         try:
-            settings = Settings(**json.loads(path.read_text("utf-8"))["settings"])
+            settings = RunSettings(**json.loads(path.read_text("utf-8"))["settings"])
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{path} does not hold the settings of a run: {error!r}") from error
         run = cls(Path(folder), settings if epochs is None else replace(settings, epochs=epochs))
@@ -193,7 +193,7 @@ class Run:
         plots.plot_accuracy(right, history[0], history[3])
 
         confusion = Figure(figsize=(6, 5), layout="constrained")
-        plots.plot_confusion(confusion.subplots(), labels, logits.argmax(axis=-1), CLASSES)
+        plots.plot_confusion(confusion.subplots(), labels, logits.argmax(axis=-1), N_DIGITS)
 
         mistakes = Figure(figsize=(8, 5), layout="constrained")
         plots.plot_mistakes(mistakes, digits.swapaxes(0, 1), labels, softmax(logits))
@@ -271,7 +271,7 @@ def _flatten(state: TrainingState) -> dict[str, Any]:
     return params | slots
 
 
-def _free_name(settings: Settings) -> Path:
+def _free_name(settings: RunSettings) -> Path:
     """Return a name for a run folder that is not taken."""
     name = f"{settings.cell}{settings.hidden_size}-{datetime.now():%Y%m%d-%H%M%S}"
     names = (f"{name}{suffix}" for suffix in chain([""], (f"-{k}" for k in count(2))))

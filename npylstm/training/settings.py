@@ -12,7 +12,7 @@ from npylstm.sequence import Bidirectional, Dropout, Layer, Recurrent, Residual,
 from npylstm.training.optimizers import SGD, Adam, Optimizer, RMSProp
 from npylstm.training.trainer import Trainer
 
-CELLS: dict[str, tuple[type[Any], dict[str, Any]]] = {
+CELL_KINDS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "lstm": (LSTMCell, {}),
     "rnn": (RNNCell, {}),
     "irnn": (RNNCell, {"activation": "relu", "recurrent_initializer": "identity"}),
@@ -24,7 +24,7 @@ CELLS: dict[str, tuple[type[Any], dict[str, Any]]] = {
 """The cells by name: their class, and options that make them what they are called."""
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"rmsprop": RMSProp, "sgd": SGD, "adam": Adam}
-ROW, CLASSES = 28, 10
+ROW, N_DIGITS = 28, 10
 
 
 def _setting(default: Any, group: str, text: str, **more: Any) -> Any:
@@ -33,7 +33,7 @@ def _setting(default: Any, group: str, text: str, **more: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Settings:
+class RunSettings:
     """Everything that decides what a run does; the defaults are the tutorial's program.
 
     What each setting means stands beside it. None leaves the value to the cell or the optimiser,
@@ -41,7 +41,7 @@ class Settings:
     no such setting.
     """
 
-    cell: str = _setting("lstm", "model", "kind of cell", choices=CELLS)
+    cell: str = _setting("lstm", "model", "kind of cell", choices=CELL_KINDS)
     layers: int = _setting(1, "model", "layers on top of each other")
     cell_options: Mapping[str, Any] | None = _setting(
         None,
@@ -164,7 +164,7 @@ class Settings:
             layer = self._layer(layers[-1].output_size)
             layers.append(Residual(layer) if self.residual else layer)
         return Trainer(
-            SequenceModel(layers[0] if self.layers == 1 else Stack(layers), CLASSES),
+            SequenceModel(layers[0] if self.layers == 1 else Stack(layers), N_DIGITS),
             _make(OPTIMIZERS[self.optimizer], self._given("optimiser")),
             self.batch_size,
             self.shuffle,
@@ -173,7 +173,7 @@ class Settings:
             self.seed,
         )
 
-    def resolved(self) -> "Settings":
+    def resolved(self) -> "RunSettings":
         """Return the same settings with all that was left to the cell and the optimiser filled in.
 
         They mean the same when defaults have changed.
@@ -200,7 +200,7 @@ class Settings:
         return self._side(input_size)
 
     def _side(self, input_size: int) -> Layer:
-        kind, preset = CELLS[self.cell]
+        kind, preset = CELL_KINDS[self.cell]
         options = preset | self._given("cell") | dict(self.cell_options or {})
         if "input_size" in options:
             raise ValueError("cell_options can't set input_size: the data and the layers below do")
