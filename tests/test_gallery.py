@@ -1,17 +1,22 @@
 """The gallery: its pictures show what was measured, can be read in grey, and are in the docs."""
 
+import dataclasses
+import functools
 import math
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from npylstm.cells import GRUCell, LSTMCell, RNNCell
 from npylstm.experiments import lyapunov
-from npylstm.experiments.gallery import PICTURES, cliff
+from npylstm.experiments.gallery import PICTURES, cliff, lag, networks
 from npylstm.experiments.results import Result
+from npylstm.models import SequenceModel
 from npylstm.plots import gradients as gradient_plots
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -52,6 +57,51 @@ def test_a_picture_is_never_overwritten(made):
     with pytest.raises(FileExistsError, match="exists already"):
         picture.save(folder, fast=True)
     assert before == {path: path.read_bytes() for path in folder.iterdir()}
+
+
+def silence(model, *arguments, **options):
+    """Stand in for `SequenceModel.init`: all parameters are zero, and so is every gradient."""
+    params = INIT(model, *arguments, **options)
+    return {name: np.zeros_like(array) for name, array in params.items()}
+
+
+INIT = SequenceModel.init
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_every_picture_can_be_made_of_networks_whose_gradients_are_exactly_zero(
+    name, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(SequenceModel, "init", silence)
+    for kind in RNNCell, LSTMCell, GRUCell:
+        monkeypatch.setattr(kind, "init", functools.partialmethod(dead, kind.init))
+    monkeypatch.setattr(networks, "chrono", lambda cell, params, T, rng: params)
+    PICTURES[name].save(tmp_path, fast=True)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {f"{name}.{ending}" for ending in ("csv", "json", "npz", "png")}
+
+
+def dead(cell, init, *arguments, **options):
+    return {key: np.zeros_like(array) for key, array in init(cell, *arguments, **options).items()}
+
+
+def test_a_sequence_without_any_gradient_is_left_out_of_the_medians():
+    flow = SimpleNamespace(norms={"h": np.array([[1.0, 0.0, 3.0], [2.0, 0.0, 3.0]])})
+    norms = lag.whole_state(flow)
+    np.testing.assert_array_equal(norms, [[1, np.nan, 1], [0.5, np.nan, 1]])
+    np.testing.assert_array_equal(lag.median(norms), [1, 0.75])
+    assert np.isnan(lag.median(norms[:, 1:2])).all()
+
+
+def test_files_appear_only_when_all_is_done(tmp_path, monkeypatch):
+    def fail(figure, result):
+        raise RuntimeError("no ink")
+
+    picture = dataclasses.replace(PICTURES["cliff"], draw=fail)
+    with pytest.raises(RuntimeError, match="no ink"):
+        picture.save(tmp_path, fast=True)
+    assert not list(tmp_path.iterdir())
+    PICTURES["cliff"].save(tmp_path, fast=True)
 
 
 @pytest.mark.parametrize("name", PICTURES)

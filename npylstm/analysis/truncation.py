@@ -25,6 +25,8 @@ class TruncationBias:
         ‖truncated - full‖ / ‖full‖.
     cosine : array (K,)
         Of the angle between the two: 1 in the same direction, 0 at right angles.
+
+    Beside a gradient that is exactly zero, both are NaN.
     """
 
     lengths: NDArray[np.int64]
@@ -68,10 +70,9 @@ def truncation_bias(
         return np.concatenate([to_numpy(grads[name]).ravel() for name in cell.param_shapes])
 
     full = gradient(Recurrent(cell))
-    norm = np.linalg.norm(full)
-    truncated = [gradient(Recurrent(cell, truncation=(k1 or k2, k2))) for k2 in lengths]
-    return TruncationBias(
-        np.array(lengths),
-        np.array([np.linalg.norm(part - full) / norm for part in truncated]),
-        np.array([part @ full / (np.linalg.norm(part) * norm) for part in truncated]),
-    )
+    truncated = np.array([gradient(Recurrent(cell, truncation=(k1 or k2, k2))) for k2 in lengths])
+    norm, norms = np.linalg.norm(full), np.linalg.norm(truncated, axis=1)
+    with np.errstate(invalid="ignore"):  # 0/0 is NaN
+        errors = np.linalg.norm(truncated - full, axis=1) / norm
+        cosines = truncated @ full / (norms * norm)
+    return TruncationBias(np.array(lengths), errors, cosines)

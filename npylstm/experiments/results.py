@@ -2,9 +2,11 @@
 
 import csv
 import json
+import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,8 +145,7 @@ def perform(experiment: Experiment, out: Path | None = None, **options: Any) -> 
         return experiment.run(**options)
     refuse_to_overwrite(out, experiment.name)
     result = experiment.run(**options)
-    *_, picture = result.save(out)
-    draw(experiment, result, picture)
+    result.save(out, partial(draw, experiment))
     return result
 
 
@@ -202,6 +203,11 @@ class Result:
     rows: list[Row]
     curves: dict[str, NDArray[Any]]
 
+    def __post_init__(self) -> None:
+        """Put None for NaN into the rows: a table and JSON have no number that is none."""
+        rows = [{name: known(value) for name, value in row.items()} for row in self.rows]
+        object.__setattr__(self, "rows", rows)
+
     def table(self) -> str:
         """Return the whole outcome as text, with the paper's figure beside."""
         columns = list(self.rows[0])
@@ -217,13 +223,10 @@ class Result:
         notes += [f"Deviation: {deviation}" for deviation in self.deviations]
         return "\n".join([self.title, "", *lines, "", *notes])
 
-    def save(self, folder: Path) -> tuple[Path, Path, Path, Path]:
-        """Write NAME.csv (the table), NAME.json (all but the curves) and NAME.npz (the curves).
+    def save(self, folder: Path, draw: Callable[["Result", Path], None]) -> None:
+        """Write NAME.csv (the table), .json (all but the curves), .npz (the curves), .png (drawn).
 
-        Returns
-        -------
-        tuple of path
-            These three, and NAME.png, where the figure belongs.
+        They appear together, when all of them are done.
 
         Raises
         ------
@@ -232,22 +235,25 @@ class Result:
         OSError
             The folder can't be written.
         """
-        paths = table, facts, curves, _ = refuse_to_overwrite(folder, self.name)
-        with table.open("x", newline="") as file:
-            writer = csv.DictWriter(file, self.rows[0])
-            writer.writeheader()
-            writer.writerows(self.rows)
-        contents = {name: value for name, value in vars(self).items() if name != "curves"}
-        with facts.open("x") as file:
-            json.dump(contents, file, indent=1, allow_nan=False)
-        with curves.open("xb") as file:
-            np.savez_compressed(file, **self.curves)  # type: ignore[arg-type]
-        return paths
+        paths = refuse_to_overwrite(folder, self.name)
+        with tempfile.TemporaryDirectory(prefix=f".{self.name}-", dir=folder) as unfinished:
+            table, facts, curves, figure = done = [Path(unfinished) / path.name for path in paths]
+            with table.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, self.rows[0])
+                writer.writeheader()
+                writer.writerows(self.rows)
+            contents = {name: value for name, value in vars(self).items() if name != "curves"}
+            facts.write_text(json.dumps(contents, indent=1, allow_nan=False), encoding="utf-8")
+            np.savez_compressed(curves, **self.curves)  # type: ignore[arg-type]
+            draw(self, figure)
+            refuse_to_overwrite(folder, self.name)
+            for new, path in zip(done, paths, strict=True):
+                new.rename(path)
 
     @classmethod
     def load(cls, folder: Path, name: str) -> "Result":
         """Read a result back, for instance to draw its figure anew."""
-        facts = json.loads((folder / f"{name}.json").read_text())
+        facts = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         facts["deviations"] = tuple(facts["deviations"])
         with np.load(folder / f"{name}.npz") as curves:
             return cls(**facts, curves=dict(curves))
@@ -295,6 +301,13 @@ def solved_row(times: NDArray[Any], cap: int, unit: str = "sequences") -> Row:
         name: int(function(solved)) if len(solved) else None
         for name, function in statistics.items()
     }
+
+
+def known(value: Any) -> Any:
+    """Return a table's entry, None in place of NaN, and an infinite number as a word."""
+    if not isinstance(value, float) or np.isfinite(value):
+        return value
+    return None if np.isnan(value) else f"{value}"
 
 
 def show(value: Any) -> str:

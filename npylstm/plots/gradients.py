@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from numpy.typing import ArrayLike, NDArray
 
-from npylstm.plots.style import STYLES
+from npylstm.plots.style import STYLES, log_y
 
 
 def plot_against_lag(
@@ -29,18 +29,20 @@ def plot_against_lag(
         Where to draw.
     lines : dict of array (L,) or (L, B)
         For each line its values at lags 0 to L - 1; of several sequences the median and the range
-        of the middle 80 %.
+        of the middle 80 %. NaN is no value, and zero has no place on a logarithmic axis.
     title, ylabel : str
         What it shows.
     """
     for style, (name, line) in zip(cycle(STYLES), lines.items(), strict=False):
         values = np.reshape(line, (len(np.asarray(line)), -1))
-        quantiles = np.quantile(values, (0.1, 0.5, 0.9), axis=1)
+        known = np.where(np.isnan(values).all(axis=1, keepdims=True), 0, values)
+        quantiles = np.nanquantile(known, (0.1, 0.5, 0.9), axis=1)
         low, median, high = np.where(quantiles > 0, quantiles, np.nan)
         lags = np.arange(len(values))
         ax.plot(lags, median, label=name, markevery=_every(len(lags)), markersize=5, **style)
         ax.fill_between(lags, low, high, color=style["color"], alpha=0.15, linewidth=0)
-    ax.set(title=title, xlabel="lag (steps back from the last)", ylabel=ylabel, yscale="log")
+    ax.set(title=title, xlabel="lag (steps back from the last)", ylabel=ylabel)
+    log_y(ax)
     ax.grid(alpha=0.3)
     return ax
 
@@ -103,8 +105,9 @@ def plot_singular_values(ax: Axes, spectra: Mapping[str, NDArray[Any]], title: s
         shown = np.where(values > 0, values, np.nan)
         index = np.arange(1, len(values) + 1)
         ax.plot(index, shown, label=name, markevery=_every(len(index)), markersize=5, **style)
+    ax.set(title=title, xlabel="number, by size", ylabel="singular value")
+    log_y(ax)
     ax.axhline(1, color="grey", linewidth=0.8)
-    ax.set(title=title, xlabel="number, by size", ylabel="singular value", yscale="log")
     ax.grid(alpha=0.3)
     return ax
 

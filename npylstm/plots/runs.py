@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
-from npylstm.plots.style import STYLES
+from npylstm.plots.style import STYLES, log_y
 
 
 def plot_losses(ax: Axes, epochs: ArrayLike, train_loss: ArrayLike, test_loss: ArrayLike) -> Axes:
@@ -173,7 +173,7 @@ def plot_gradient_norms(ax: Axes, norms: Mapping[str, NDArray[Any]], when: str) 
         xlabel="time step t",
         ylabel="norm of the gradient",
     )
-    ax.set_yscale("log")
+    log_y(ax)
     ax.legend()
     return ax
 

@@ -6,6 +6,9 @@ grey print, too, by their style and markers.
 
 from typing import Any
 
+import numpy as np
+from matplotlib.axes import Axes
+
 STYLES: tuple[dict[str, Any], ...] = (
     {"color": "#0072B2", "linestyle": "-", "marker": "o"},
     {"color": "#D55E00", "linestyle": "--", "marker": "s"},
@@ -19,3 +22,11 @@ STYLES: tuple[dict[str, Any], ...] = (
     {"color": "#D55E00", "linestyle": (0, (2, 2)), "marker": ">"},
 )
 """For the lines of a plot, in order: line style and marker all differ, of seven the colour, too."""
+
+
+def log_y(ax: Axes) -> None:
+    """Make the y-axis logarithmic, or say why it can't be: all that is drawn is zero."""
+    if any((np.asarray(line.get_ydata(), float) > 0).any() for line in ax.get_lines()):
+        ax.set_yscale("log")
+    else:
+        ax.text(0.5, 0.5, "all exactly zero", transform=ax.transAxes, ha="center")

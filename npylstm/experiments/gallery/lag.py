@@ -26,9 +26,18 @@ NETWORKS = {
 
 
 def whole_state(flow: GradientFlow) -> Array:
-    """Return the norm of the gradient of the whole state at each lag, relative to lag 0 (L, B)."""
+    """Return the norm of the gradient of the whole state at each lag, relative to lag 0 (L, B).
+
+    NaN for a sequence whose gradient is exactly zero, because the network has no doubt of it left.
+    """
     norms = np.sqrt(sum(norm**2 for norm in flow.norms.values()))[::-1]
-    return norms / norms[0]
+    return norms / np.where(norms[0] > 0, norms[0], np.nan)
+
+
+def median(norms: Array) -> Array:
+    """Return the median of (..., B) over the sequences that have a gradient; NaN if none has."""
+    some = ~np.isnan(norms).all(axis=-1)
+    return np.where(some, np.nanmedian(np.where(some[..., None], norms, 0), axis=-1), np.nan)
 
 
 def _lag_study(seed: int, T: int, updates: int, sequences: int) -> Found:
@@ -41,7 +50,7 @@ def _lag_study(seed: int, T: int, updates: int, sequences: int) -> Found:
         for when, (model, params) in zip(WHEN, (start, end), strict=True):
             flow = whole_state(gradient_flow(model, params, batch.xs, batch.targets))
             curves[f"{label}, {when}"] = flow
-            row[f"norm at lag {T - 1}, {when}"] = float(np.median(flow[-1]))
+            row[f"norm at lag {T - 1}, {when}"] = float(median(flow[-1]))
         guess = model.predict(params, batch.xs).argmax(axis=-1)
         row["right answers in the end, %"] = 100 * float((guess == batch.targets).mean())
         rows.append(row)
@@ -53,7 +62,7 @@ def _draw_lag(figure: Any, result: Result) -> None:
 
     axes = figure.subplots(1, 2, sharey=True)
     for ax, when in zip(axes, WHEN, strict=True):
-        lines = {name: np.median(result.curves[f"{name}, {when}"], axis=1) for name in NETWORKS}
+        lines = {name: median(result.curves[f"{name}, {when}"]) for name in NETWORKS}
         plot_against_lag(ax, lines, when.capitalize())
     learnt = [row["network"] for row in result.rows if row["right answers in the end, %"] > 99]
     axes[1].set_title(f"After training\nthe task is learnt by: {', '.join(learnt) or 'none'}")
@@ -94,7 +103,7 @@ def _training_study(seed: int, updates: int, every: int, sequences: int) -> Foun
         norms, accuracy = [], []
         for model, params in islice(reading(name, updates, seed), 0, None, every):
             flow = gradient_flow(model, params, test.xs, test.labels)
-            norms.append(np.median(whole_state(flow), axis=1))
+            norms.append(median(whole_state(flow)))
             guess = model.predict(params, test.xs).argmax(axis=-1)
             accuracy.append((guess == test.labels).mean())
         curves |= {label: np.array(norms), f"{label}, accuracy": np.array(accuracy)}

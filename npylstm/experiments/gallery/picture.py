@@ -75,6 +75,5 @@ class Picture:
         """
         refuse_to_overwrite(folder, self.name)
         result = self.run(seed, fast)
-        *_, path = result.save(folder)
-        self.figure(result).savefig(path, dpi=90)
+        result.save(folder, lambda result, path: self.figure(result).savefig(path, dpi=90))
         return result
