@@ -5,14 +5,24 @@ The only module that imports CuPy, and it does so only when a GPU is asked for.
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, cast
 
 import numpy as np
 
-Array: TypeAlias = Any
-"""A NumPy or CuPy array; the shape stands in the docstring of each function."""
+Array: TypeAlias = np.ndarray[Any, np.dtype[np.floating[Any]]]
+"""A NumPy or CuPy array of floating-point numbers; each docstring gives the shape.
+
+A type checker takes it for NumPy's, since CuPy has no types. The gradient check runs the same code
+on complex numbers, which only it knows of.
+"""
+
+AnyArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+"""A NumPy or CuPy array of any dtype."""
+
+Labels: TypeAlias = np.ndarray[Any, np.dtype[np.integer[Any]]]
+"""A NumPy or CuPy array of class numbers."""
 
 Rng: TypeAlias = int | np.random.Generator | None
 """A source of randomness: None for a fresh one, a seed, or a generator (SPEC 7)."""
@@ -20,13 +30,45 @@ Rng: TypeAlias = int | np.random.Generator | None
 Device: TypeAlias = Literal["cpu", "gpu"]
 
 
-def array_module(x: Array) -> Any:
+class ArrayLibrary(Protocol):
+    """The functions that the package calls on an array library; NumPy and CuPy have them all.
+
+    `Any` stands for what NumPy itself types as a number, an array or a nested sequence of them.
+    """
+
+    def arange(self, stop: int, /) -> AnyArray: ...
+    def asarray(self, a: Any, dtype: Any = None) -> AnyArray: ...
+    def broadcast_to(self, a: Array, shape: tuple[int, ...], /) -> Array: ...
+    def concatenate(self, arrays: Sequence[Array], axis: int = 0) -> Array: ...
+    def empty(self, shape: tuple[int, ...], dtype: Any = float) -> Array: ...
+    def empty_like(self, a: Array) -> Array: ...
+    def exp(self, a: Array, /) -> Array: ...
+    def eye(self, n: int, dtype: Any = float) -> Array: ...
+    def isfinite(self, a: Array, /) -> AnyArray: ...
+    def log(self, a: Array, /) -> Array: ...
+    def maximum(self, a: Any, b: Any, /) -> Array: ...
+    def moveaxis(self, a: Array, source: Any, destination: Any, /) -> Array: ...
+    def ones(self, shape: tuple[int, ...], dtype: Any = float) -> Array: ...
+    def ones_like(self, a: Array) -> Array: ...
+    def repeat(self, a: Array, repeats: int, axis: int | None = None) -> Array: ...
+    def sign(self, a: Array, /) -> Array: ...
+    def split(self, a: Array, parts: Any, axis: int = 0) -> list[Array]: ...
+    def sqrt(self, a: Any, /) -> Array: ...
+    def stack(self, arrays: Sequence[Array], axis: int = 0) -> Array: ...
+    def take_along_axis(self, a: Array, indices: Array, axis: int) -> Array: ...
+    def tanh(self, a: Array, /) -> Array: ...
+    def where(self, condition: Any, a: Any, b: Any, /) -> Array: ...
+    def zeros(self, shape: tuple[int, ...], dtype: Any = float) -> Array: ...
+    def zeros_like(self, a: Array) -> Array: ...
+
+
+def array_module(x: AnyArray) -> ArrayLibrary:
     """Return the library that array `x` belongs to: the module `numpy` or `cupy`.
 
     The arrays decide, so the same line of code runs on both. An array of a library exists only
     once that library is imported, hence looking it up never imports anything.
     """
-    return sys.modules[type(x).__module__.partition(".")[0]]
+    return cast(ArrayLibrary, sys.modules[type(x).__module__.partition(".")[0]])
 
 
 @dataclass(frozen=True)
@@ -128,7 +170,7 @@ def synchronize(device: Device) -> None:
         device_module(device).cuda.get_current_stream().synchronize()
 
 
-def to_device(arrays: Mapping[str, Array], device: Device) -> dict[str, Array]:
+def to_device(arrays: Mapping[str, AnyArray], device: Device) -> dict[str, AnyArray]:
     """Return `arrays` with every array on `device`; those already there are not copied."""
     if device == "cpu":
         return {name: to_numpy(array) for name, array in arrays.items()}
@@ -136,6 +178,6 @@ def to_device(arrays: Mapping[str, Array], device: Device) -> dict[str, Array]:
     return {name: cupy.asarray(array) for name, array in arrays.items()}
 
 
-def to_numpy(array: Array) -> np.ndarray[Any, Any]:
+def to_numpy(array: Any) -> AnyArray:
     """Return `array` as a NumPy array in host memory; a NumPy array is returned as it is."""
     return array.get() if hasattr(array, "get") else np.asarray(array)

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from npylstm.backend import Array, Device, resolve_device, synchronize, to_device
+from npylstm.backend import Array, Device, Labels, resolve_device, synchronize, to_device
 from npylstm.cells import Cell, LSTMCell, Params
 from npylstm.checks import check_number, check_size
 from npylstm.interop import to_keras, to_torch
@@ -184,7 +184,7 @@ def our_steps(
     cell: Cell,
     params: Params,
     xs: Array,
-    labels: Array,
+    labels: Labels,
     device: Device = "cpu",
     threads: int = 1,
 ) -> tuple[Step, Step]:
@@ -238,7 +238,7 @@ def _floor(size: Size) -> tuple[Step, Step]:
 
 
 def _torch(
-    cell: LSTMCell, params: Params, xs: Array, labels: Array, device: str = "cpu"
+    cell: LSTMCell, params: Params, xs: Array, labels: Labels, device: str = "cpu"
 ) -> tuple[Step, Step]:
     torch: Any = importlib.import_module("torch")
     lstm = torch.nn.LSTM(cell.input_size, cell.hidden_size)
@@ -269,7 +269,7 @@ def _torch(
     return train, infer
 
 
-def _keras(cell: LSTMCell, params: Params, xs: Array, labels: Array) -> tuple[Step, Step]:
+def _keras(cell: LSTMCell, params: Params, xs: Array, labels: Labels) -> tuple[Step, Step]:
     tf: Any = importlib.import_module("tensorflow")
     layer = tf.keras.layers.LSTM(cell.hidden_size)
     model = tf.keras.Sequential([layer, tf.keras.layers.Dense(CLASSES)])

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npylstm.analysis.watching import label, watch
-from npylstm.backend import Array, to_numpy
+from npylstm.backend import Array, Labels, to_numpy
 from npylstm.cells import Params
 from npylstm.models import SequenceModel
 
@@ -41,7 +41,9 @@ class GradientFlow:
         return np.quantile((self.norms | self.gate_norms)[name], probabilities, axis=1)
 
 
-def gradient_flow(model: SequenceModel, params: Params, xs: Array, targets: Array) -> GradientFlow:
+def gradient_flow(
+    model: SequenceModel, params: Params, xs: Array, targets: Array | Labels
+) -> GradientFlow:
     """Measure the gradient norms of a model on one batch, in float64 and without dropout.
 
     Parameters

@@ -137,17 +137,20 @@ def span_products(J: NDArray[Any]) -> Array:
 
 def singular_values(J: NDArray[Any]) -> Array:
     """Return the n singular values (..., n) of every matrix in J (..., n, n), largest first."""
-    return np.linalg.svd(J, compute_uv=False)
+    values: Array = np.linalg.svd(J, compute_uv=False)
+    return values
 
 
 def spectral_norms(J: NDArray[Any]) -> Array:
     """Return the largest singular value of every matrix in J (..., n, n): the most it stretches."""
-    return np.linalg.norm(J, ord=2, axis=(-2, -1))
+    norms: Array = np.linalg.norm(J, ord=2, axis=(-2, -1))
+    return norms
 
 
 def spectral_radii(J: NDArray[Any]) -> Array:
     """Return the largest absolute eigenvalue of every matrix in J (..., n, n)."""
-    return np.abs(np.linalg.eigvals(J)).max(axis=-1)
+    radii: Array = np.abs(np.linalg.eigvals(J)).max(axis=-1)
+    return radii
 
 
 def rnn_bound(cell: RNNCell, params: Params, lags: NDArray[Any]) -> Array:
@@ -165,7 +168,8 @@ def rnn_bound(cell: RNNCell, params: Params, lags: NDArray[Any]) -> Array:
     """
     sigma_max = np.linalg.norm(params["W_h"], ord=2)
     factor = float(sigma_max * ACTIVATIONS[cell.activation].max_slope)
-    return np.power(factor, lags)
+    bound: Array = np.power(factor, lags)
+    return bound
 
 
 def direct_cell_path(f: NDArray[Any]) -> Array:
@@ -200,8 +204,8 @@ class CellPaths:
         Norm of ∂c_T/∂c_{T-k}, on all ways, those through h and the gates too.
     """
 
-    direct: NDArray[np.float64]
-    full: NDArray[np.float64]
+    direct: Array
+    full: Array
 
 
 def cell_paths(cell: Cell, params: Params, xs: NDArray[Any], state0: Any = None) -> CellPaths:

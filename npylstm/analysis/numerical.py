@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from npylstm.backend import Array, Rng
+from npylstm.backend import Array, Labels, Rng
 from npylstm.cells import Cell, Params, map_state
 from npylstm.checks import check_choice, check_size
 from npylstm.models import SequenceModel
@@ -236,6 +236,7 @@ def check_layer(
         parts = map_state(lambda a, da: (a * da).sum(), (outputs, state), (doutputs, dstate))
         return sum(_named("", parts).values())
 
+    assert dxs is not None
     return gradient_check(
         loss,
         {**params, "xs": xs, **_named("state0", state0)},
@@ -276,7 +277,7 @@ def check_model(
     params = _random_params(model, rng)
     xs = rng.standard_normal((T, B, model.recurrent.input_size))
     shape = (T, B) if model.every_step else (B,)
-    targets: Array
+    targets: Array | Labels
     if model.loss == "cross_entropy":
         targets = rng.integers(model.output_size, size=shape)
     else:

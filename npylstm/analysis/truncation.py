@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from npylstm.backend import Array, to_numpy
+from npylstm.backend import Array, Labels, to_numpy
 from npylstm.cells import Cell, Params
 from npylstm.models import SequenceModel
 from npylstm.sequence import Recurrent
@@ -38,7 +38,7 @@ def truncation_bias(
     model: SequenceModel,
     params: Params,
     xs: Array,
-    targets: Array,
+    targets: Array | Labels,
     lengths: Sequence[int],
     k1: int | None = None,
 ) -> TruncationBias:

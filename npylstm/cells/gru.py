@@ -7,7 +7,7 @@ import numpy as np
 
 from npylstm.backend import Array, Rng, array_module
 from npylstm.cells.activations import ACTIVATIONS, check_activation, sigmoid
-from npylstm.cells.base import Cache, Cell, Params, mT
+from npylstm.cells.base import Cache, Cell, Params, State, mT
 from npylstm.cells.initializers import cast, check_initializers, draw_kernel
 from npylstm.checks import check_flag, check_number, check_size
 
@@ -117,9 +117,9 @@ class GRUCell(Cell):
         return shapes | ({"b_h": (H,)} if self.reset_after else {})
 
     @property
-    def state_sizes(self) -> GRUState:
+    def state_sizes(self) -> State:
         """h: H."""
-        return GRUState(self.hidden_size)
+        return GRUState._make([self.hidden_size])
 
     def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
         """Draw W_x and W_h; the biases start at zero but for those of both gates."""

@@ -5,11 +5,12 @@ device starts from the same numbers.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from npylstm.backend import Array
 from npylstm.checks import check_choice, check_number
 
 Matrix: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
@@ -89,7 +90,7 @@ def draw_kernel(
     return W_x, np.concatenate(W_h, axis=1)
 
 
-def cast(params: dict[str, Matrix], dtype: Any) -> dict[str, Any]:
+def cast(params: Mapping[str, Array], dtype: Any) -> dict[str, Array]:
     """Return drawn parameters in `dtype`; raise ValueError unless it is a floating-point type."""
     if np.dtype(dtype).kind != "f":
         raise ValueError(f"dtype must be a floating-point type, got {dtype!r}")

@@ -7,7 +7,7 @@ import numpy as np
 
 from npylstm.backend import Array, Rng, array_module
 from npylstm.cells.activations import sigmoid, tanh
-from npylstm.cells.base import Cache, Cell, Params, mT
+from npylstm.cells.base import Cache, Cell, Params, State, mT
 from npylstm.cells.initializers import cast, check_initializers, draw_kernel
 from npylstm.checks import check_number, check_size
 
@@ -105,9 +105,9 @@ class LSTMCell(Cell):
         return {"W_x": (D, 4 * H), "W_h": (H, 4 * H), "b": (4 * H,)}
 
     @property
-    def state_sizes(self) -> LSTMState:
+    def state_sizes(self) -> State:
         """h: H, c: H."""
-        return LSTMState(self.hidden_size, self.hidden_size)
+        return LSTMState._make([self.hidden_size] * 2)
 
     def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
         """Draw W_x and W_h; b starts at zero but for the forget gate's quarter."""

@@ -4,11 +4,11 @@ The step to read first is `npylstm.cells.lstm`; without options this one compute
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from npylstm.backend import Array, Rng, array_module
+from npylstm.backend import AnyArray, Array, Rng, array_module
 from npylstm.cells.activations import ACTIVATIONS, check_activation, sigmoid
 from npylstm.cells.base import Cache, Cell, Params, State, mT
 from npylstm.cells.initializers import cast, check_initializers, draw, draw_kernel
@@ -45,6 +45,10 @@ class RecurrentGatesState(NamedTuple):
     r: Array
 
 
+Passes: TypeAlias = AnyArray | float
+"""Where a gradient passes a clip: an array of booleans, or 1 everywhere."""
+
+
 class LSTMVariantCache(NamedTuple):
     """What a step keeps: gates, c, φ_h(c) and m as each cell sees them (B, H), the clips' masks."""
 
@@ -57,8 +61,8 @@ class LSTMVariantCache(NamedTuple):
     c: Array
     phi_c: Array
     m: Array
-    c_passes: Array
-    h_passes: Array
+    c_passes: Passes
+    h_passes: Passes
 
 
 _FLAGS = ("peepholes", "input_gate", "forget_gate", "output_gate", "coupled", "truncated")
@@ -270,8 +274,8 @@ class LSTMVariant(Cell):
         """h: P, c: H, and r: R if the gates recur."""
         h, c = self.projection_size or self.hidden_size, self.hidden_size
         if self.gate_recurrence is None:
-            return LSTMState(h, c)
-        return RecurrentGatesState(h, c, self._gates_width)
+            return LSTMState._make([h, c])
+        return RecurrentGatesState._make([h, c, self._gates_width])
 
     def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
         """Draw the weights; b starts at zero but for the part of the gate that forgets."""
@@ -316,7 +320,8 @@ class LSTMVariant(Cell):
         o = self._gate("o", params, z, c)
         phi_c = ACTIVATIONS[self.output_activation].function(c)
         m = o * phi_c
-        h, h_passes = m, 1.0
+        h: Array = m
+        h_passes: Passes = 1.0
         if self.projection_size is not None:
             h, h_passes = _clip(m @ params["W_p"], self.projection_clip)
 
@@ -383,7 +388,7 @@ class LSTMVariant(Cell):
             da = da + dstate.r[..., self.gate_columns[name]]
         return da * a * (1 - a)
 
-    def _peephole_backward(self, name: str, params: Params, dz: Params) -> Array:
+    def _peephole_backward(self, name: str, params: Params, dz: Params) -> Array | float:
         """Return what the error of a gate sends through its peephole to the cells (B, H)."""
         if self.truncated or f"p_{name}" not in params:
             return 0.0
@@ -406,7 +411,7 @@ class LSTMVariant(Cell):
         return a if C == 1 else a.reshape(*a.shape[:-1], self.hidden_size // C, C).sum(axis=-1)
 
 
-def _clip(a: Array, limit: float | None) -> tuple[Array, Array]:
+def _clip(a: Array, limit: float | None) -> tuple[Array, Passes]:
     """Clip a to [-limit, limit]; return also where the gradient passes: up to the limit itself."""
     if limit is None:
         return a, 1.0

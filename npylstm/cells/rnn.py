@@ -7,7 +7,7 @@ import numpy as np
 
 from npylstm.backend import Array, Rng
 from npylstm.cells.activations import ACTIVATIONS, check_activation
-from npylstm.cells.base import Cache, Cell, Params, mT
+from npylstm.cells.base import Cache, Cell, Params, State, mT
 from npylstm.cells.initializers import cast, check_initializers, draw_kernel
 from npylstm.checks import check_size
 
@@ -89,9 +89,9 @@ class RNNCell(Cell):
         return {"W_x": (D, H), "W_h": (H, H), "b": (H,)}
 
     @property
-    def state_sizes(self) -> RNNState:
+    def state_sizes(self) -> State:
         """h: H."""
-        return RNNState(self.hidden_size)
+        return RNNState._make([self.hidden_size])
 
     def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
         """Draw W_x and W_h; b starts at zero."""

@@ -34,7 +34,8 @@ def sigmoid(z: Array) -> Array:
     -------
     s : array of the shape of z
     """
-    return 0.5 * np.tanh(0.5 * z) + 0.5
+    s: Array = 0.5 * np.tanh(0.5 * z) + 0.5
+    return s
 
 
 def sigmoid_backward(ds: Array, s: Array) -> Array:

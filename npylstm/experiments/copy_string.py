@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 
-from npylstm.backend import Array
+from npylstm.backend import AnyArray, Array
 from npylstm.data import Batch, copy
 from npylstm.experiments import figures
 from npylstm.experiments.results import Experiment
@@ -18,10 +18,11 @@ def draw(rng: np.random.Generator, T: int, size: tuple[int, ...]) -> Batch:
     return copy(rng, T, size, DIGITS)
 
 
-def wrong(y: Array, batch: Batch) -> Array:
+def wrong(y: Array, batch: Batch) -> AnyArray:
     """Return where at least one digit of the repetition is wrong."""
     repeated = y[-DIGITS:].argmax(axis=-1)
-    return (repeated != batch.targets[-DIGITS:]).any(axis=0)
+    wrong: AnyArray = (repeated != batch.targets[-DIGITS:]).any(axis=0)
+    return wrong
 
 
 EXPERIMENT = Experiment(

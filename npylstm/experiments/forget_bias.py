@@ -50,7 +50,7 @@ def study(settings: Settings, executor: Executor | None) -> Found:
 
     rows: list[Row] = []
     for b, times, percent in zip(BIASES, updates, final, strict=True):
-        f = float(sigmoid(np.float64(b)))
+        f = float(sigmoid(np.array(b, float)))
         row: Row = {"forget bias": b, "f at the start": f, "memory, steps": -1 / np.log(f)}
         row |= {f"f^{settings.T}": f**settings.T}
         row |= solved_row(times, settings.max_updates, "updates")

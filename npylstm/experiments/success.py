@@ -13,7 +13,7 @@ from itertools import product
 
 import numpy as np
 
-from npylstm.backend import Array, Device, array_module, to_device, to_numpy
+from npylstm.backend import AnyArray, Array, Device, array_module, to_device, to_numpy
 from npylstm.cells import Cell, GRUCell, LSTMCell, LSTMVariant, Params, RNNCell, chrono
 from npylstm.data import Batch
 from npylstm.experiments.results import Found, Row, solved_row, spread
@@ -103,9 +103,10 @@ class Settings:
     device: Device = "cpu"
 
 
-def wrong_class(y: Array, batch: Batch) -> Array:
+def wrong_class(y: Array, batch: Batch) -> AnyArray:
     """Return where the largest output is not that of the right class."""
-    return y.argmax(axis=-1) != batch.targets
+    wrong: AnyArray = y.argmax(axis=-1) != batch.targets
+    return wrong
 
 
 def updates_to_solve(task: Task, settings: Settings, name: str, T: int) -> Array:

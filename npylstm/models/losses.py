@@ -9,18 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from npylstm.backend import Array, array_module
+from npylstm.backend import AnyArray, Array, Labels, array_module
 from npylstm.checks import check_array
 
 
 def softmax(logits: Array) -> Array:
     """Softmax over the last axis, stable for logits of any size."""
     exp = array_module(logits).exp(logits - _largest(logits))
-    return exp / exp.sum(axis=-1, keepdims=True)
+    total: Array = exp.sum(axis=-1, keepdims=True)
+    return exp / total
 
 
 def softmax_cross_entropy(
-    logits: Array, labels: Array, weights: Array | None = None
+    logits: Array, labels: Array | Labels, weights: Array | None = None
 ) -> tuple[Array, Array]:
     """Cross-entropy between softmax(logits) and the labels (Graves 2012, sec. 3.1.3).
 
@@ -60,22 +61,25 @@ def softmax_cross_entropy(
     xp, K = array_module(logits), logits.shape[-1]
     if labels.dtype.kind in "iu":
         _check_shape("labels", labels, logits.shape[:-1])
+        on_cpu = isinstance(labels, np.ndarray)
         # On a GPU this check would make the host wait for the device at every step.
-        if xp is np and labels.size and not 0 <= labels.min() <= labels.max() < K:
+        if on_cpu and labels.size and not 0 <= labels.min() <= labels.max() < K:
             raise ValueError(
                 f"labels must be between 0 and K - 1 = {K - 1}, "
                 f"got values from {labels.min()} to {labels.max()}"
             )
-        labels = labels[..., None] == xp.arange(K)
-    _check_shape("labels", labels, logits.shape)
-    labels = labels.astype(logits.dtype)
+        rows = labels[..., None] == xp.arange(K)
+    else:
+        rows = labels
+    _check_shape("labels", rows, logits.shape)
+    rows = rows.astype(logits.dtype)
 
     with np.errstate(over="ignore"):  # a logit that is too far below the largest counts as -inf
         shifted = logits - _largest(logits)
     log_probabilities = shifted - xp.log(xp.exp(shifted).sum(axis=-1, keepdims=True))
-    counted = xp.where(labels == 0, xp.zeros_like(log_probabilities), log_probabilities)
-    loss = -(w * labels * counted).sum(axis=(-2, -1))
-    return loss, w * (xp.exp(log_probabilities) - labels)
+    counted = xp.where(rows == 0, xp.zeros_like(log_probabilities), log_probabilities)
+    loss = -(w * rows * counted).sum(axis=(-2, -1))
+    return loss, w * (xp.exp(log_probabilities) - rows)
 
 
 def mean_squared_error(
@@ -119,7 +123,8 @@ def mean_squared_error(
 
 def _largest(logits: Array) -> Array:
     """Return each row's largest logit; with it subtracted, no exponential overflows."""
-    return logits.real.max(axis=-1, keepdims=True)
+    largest: Array = logits.real.max(axis=-1, keepdims=True)
+    return largest
 
 
 def _row_weights(name: str, rows: Array, weights: Array | None) -> Any:
@@ -138,6 +143,6 @@ def _check_is_array(name: str, array: Any) -> None:
         raise TypeError(f"{name} must be an array, got {type(array).__name__}")
 
 
-def _check_shape(name: str, array: Array, expected: tuple[int, ...]) -> None:
+def _check_shape(name: str, array: AnyArray, expected: tuple[int, ...]) -> None:
     if array.shape != expected:
         raise ValueError(f"{name} must have shape {tuple(expected)}, got {tuple(array.shape)}")

@@ -1,17 +1,23 @@
 """Whole models: recurrent layers, a dense head and a loss."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from npylstm.backend import Array, Rng, array_module
+from npylstm.backend import AnyArray, Array, Labels, Rng, array_module
 from npylstm.cells import Cell, Params, mT
 from npylstm.checks import check_array, check_choice, check_flag, check_number, check_size
 from npylstm.models.losses import mean_squared_error, softmax_cross_entropy
 from npylstm.sequence import Layer, Lengths, alive_mask, as_layer
 
-LOSSES = {"cross_entropy": softmax_cross_entropy, "mean_squared_error": mean_squared_error}
+Loss: TypeAlias = Callable[..., tuple[Array, Array]]
+
+LOSSES: dict[str, Loss] = {
+    "cross_entropy": softmax_cross_entropy,
+    "mean_squared_error": mean_squared_error,
+}
 """The losses by name."""
 
 
@@ -119,7 +125,7 @@ class SequenceModel:
         self,
         params: Params,
         xs: Array,
-        targets: Array,
+        targets: Array | Labels,
         lengths: Lengths = None,
         rng: Rng = None,
     ) -> tuple[Array, Params]:
@@ -154,7 +160,7 @@ class SequenceModel:
         self,
         params: Params,
         xs: Array,
-        targets: Array,
+        targets: Array | Labels,
         state0: Any,
         lengths: Lengths = None,
         rng: Rng = None,
@@ -202,6 +208,7 @@ class SequenceModel:
 
         dW_y, db_y = mT(read) @ dy, dy.sum(axis=-2)
         dread = dy @ mT(params["W_y"])
+        doutputs: Array
         if self.every_step:
             doutputs, dW_y, db_y = dread, dW_y.sum(axis=0), db_y.sum(axis=0)
         elif lengths is None:
@@ -226,17 +233,21 @@ class SequenceModel:
             if name not in params:
                 raise ValueError(f"params has no {name!r}, the head's; got {sorted(params)}")
             check_array(f"params[{name!r}]", params[name], shape)
-        return read @ params["W_y"] + params["b_y"][..., None, :]
+        y: Array
+        y = read @ params["W_y"] + params["b_y"][..., None, :]
+        return y
 
     def _read(self, outputs: Array, lengths: Lengths) -> Array:
         """Return what the head reads: every output (T, B, H), or each sequence's last (B, H)."""
         if self.every_step:
             return outputs
         if lengths is None:
-            return outputs[-1]
+            last_output: Array = outputs[-1]
+            return last_output
         xp = array_module(outputs)
         last = _last_step(outputs, lengths)
-        return xp.where(last, outputs, xp.zeros_like(outputs)).sum(axis=0)
+        read: Array = xp.where(last, outputs, xp.zeros_like(outputs)).sum(axis=0)
+        return read
 
 
 def _recurrent(params: Params) -> Params:
@@ -244,7 +255,7 @@ def _recurrent(params: Params) -> Params:
     return {name: array for name, array in params.items() if name not in ("W_y", "b_y")}
 
 
-def _last_step(outputs: Array, lengths: Lengths) -> Array:
+def _last_step(outputs: Array, lengths: Lengths) -> AnyArray:
     """Return a mask (T, B, 1) that is true at the last step of each sequence."""
     T = len(outputs)
     t = np.arange(T).reshape(-1, *(1,) * (outputs.ndim - 1))
@@ -263,11 +274,12 @@ def _check_targets(targets: Any, y: Array) -> None:
         raise ValueError(f"targets must have shape {labels} or {y.shape}, got {targets.shape}")
 
 
-def _without_padding(targets: Array, y: Array, lengths: Lengths) -> Array:
+def _without_padding(targets: AnyArray, y: Array, lengths: Lengths) -> AnyArray:
     """Return targets (T, B) or (T, B, K) with zeros past each sequence's end, whatever is there."""
     if lengths is None:
         return targets
     alive = alive_mask(y, lengths)
+    assert alive is not None
     alive = alive if targets.ndim == y.ndim else alive[..., 0]
     xp = array_module(targets)
     return xp.where(alive, targets, xp.zeros_like(targets))
@@ -277,7 +289,11 @@ def _step_weights(y: Array, lengths: Lengths) -> Array:
     """Return weights (T, B) for y (T, B, K) that make the loss a mean over all real steps."""
     xp = array_module(y)
     T, B = y.shape[0], y.shape[-2]
-    ones = xp.ones(y.shape[:-1], y.dtype)
+    weights = xp.ones(y.shape[:-1], y.dtype)
     if lengths is None:
-        return ones / (T * B)
-    return alive_mask(y, lengths)[..., 0] * ones / max(int(np.sum(lengths)), 1)
+        weights /= T * B
+        return weights
+    alive = alive_mask(y, lengths)
+    assert alive is not None
+    total = max(int(np.sum(lengths)), 1)
+    return xp.where(alive[..., 0], weights / total, xp.zeros_like(weights))

@@ -107,7 +107,7 @@ class Layer(ABC):
         doutputs: Array | None = None,
         dstate: Any = None,
         need_dxs: bool = True,
-    ) -> tuple[Array, Any, Params]:
+    ) -> tuple[Array | None, Any, Params]:
         """Carry the loss gradient back through the sequence.
 
         Parameters
@@ -233,7 +233,7 @@ class Recurrent(Layer):
         doutputs: Array | None = None,
         dstate: Any = None,
         need_dxs: bool = True,
-    ) -> tuple[Array, Any, Params]:
+    ) -> tuple[Array | None, Any, Params]:
         """Back-propagate through time; see `Layer.backward` and `unroll_backward`."""
         if tape is None:
             raise ValueError("tape must be that of a forward pass with keep_tape=True, got None")
@@ -389,7 +389,7 @@ class Stack(_Layers):
         doutputs: Array | None = None,
         dstate: Any = None,
         need_dxs: bool = True,
-    ) -> tuple[Array, Any, Params]:
+    ) -> tuple[Array | None, Any, Params]:
         """Carry the gradient from the top down; see `Layer.backward`."""
         parts = self._split(params)
         dstates = self._states("dstate", dstate)
@@ -484,7 +484,7 @@ class Bidirectional(_Layers):
         doutputs: Array | None = None,
         dstate: Any = None,
         need_dxs: bool = True,
-    ) -> tuple[Array, Any, Params]:
+    ) -> tuple[Array | None, Any, Params]:
         """Carry the gradient back through both layers; see `Layer.backward`."""
         ahead, back = self.inner
         tape_ahead, tape_back, lengths = tape
@@ -501,7 +501,9 @@ class Bidirectional(_Layers):
             params_back, tape_back, dout_back, dstate_back, need_dxs
         )
         grads = self._join([grads_ahead, grads_back])
-        dxs = dxs_ahead + reverse(dxs_back, lengths) if need_dxs else None
+        dxs = None
+        if dxs_ahead is not None and dxs_back is not None:
+            dxs = dxs_ahead + reverse(dxs_back, lengths)
         return dxs, (dstate_ahead, dstate_back), grads
 
 

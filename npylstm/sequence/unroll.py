@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from npylstm.backend import Array, array_module
+from npylstm.backend import AnyArray, Array, array_module
 from npylstm.cells import Cache, Cell, Params, map_state
 from npylstm.checks import check_array, check_size
 
@@ -253,7 +253,7 @@ def truncated_backward(
     _check_tape(cell, tape)
     T, x = len(tape.caches), tape.caches[-1][0]
     check_gradients(cell, T, x.shape[:-1], doutputs, dstate)
-    dxs: list[Array] = [0.0] * T
+    dxs: list[Array] = [array_module(x).zeros_like(x)] * T
     dstate0 = cell.zero_state(x)
     total: Params = {}
     for stop in range(T, 0, -k1):
@@ -333,7 +333,7 @@ def check_lengths(name: str, lengths: Lengths, T: int, B: int) -> np.ndarray[Any
     return ends
 
 
-def alive_mask(xs: Array, lengths: Lengths) -> Array:
+def alive_mask(xs: Array, lengths: Lengths) -> AnyArray | None:
     """Return which sequences still run at each step of xs (T, B, D): (T, B, 1); None if all do.
 
     Raises

@@ -91,11 +91,11 @@ class Residual(_Wrapper):
         doutputs: Array | None = None,
         dstate: Any = None,
         need_dxs: bool = True,
-    ) -> tuple[Array, Any, Params]:
+    ) -> tuple[Array | None, Any, Params]:
         """Carry the gradient back by both ways; see `Layer.backward`."""
         inner_tape, alive = tape
         dxs, dstate0, grads = self.inner.backward(params, inner_tape, doutputs, dstate, need_dxs)
-        if doutputs is not None and need_dxs:
+        if doutputs is not None and dxs is not None:
             dxs = dxs + _keep(doutputs, alive)
         return dxs, dstate0, grads
 
@@ -172,13 +172,13 @@ class Dropout(_Wrapper):
         doutputs: Array | None = None,
         dstate: Any = None,
         need_dxs: bool = True,
-    ) -> tuple[Array, Any, Params]:
+    ) -> tuple[Array | None, Any, Params]:
         """Carry the gradient back through the same masks; see `Layer.backward`."""
         inner_tape, input_mask, output_mask = tape
         if doutputs is not None:
             doutputs = _times(doutputs, output_mask)
         dxs, dstate0, grads = self.inner.backward(params, inner_tape, doutputs, dstate, need_dxs)
-        return _times(dxs, input_mask) if need_dxs else None, dstate0, grads
+        return None if dxs is None else _times(dxs, input_mask), dstate0, grads
 
     def _mask(
         self, rng: np.random.Generator | None, keep_prob: float, xs: Array, width: int

@@ -36,7 +36,8 @@ def one_array(name: str, state: Any) -> Array:
     """Return a state that is a single array; raise ValueError for another one."""
     if not hasattr(state, "shape"):
         raise ValueError(f"{name} must be one array, got {brief(state)}")
-    return state
+    array: Array = state
+    return array
 
 
 def check_like(name: str, array: Any, model: Array) -> None:

@@ -130,7 +130,7 @@ class _LSTM(Leaf):
     def state_size(self) -> Any:
         """LSTMStateTuple(num_units, output_size), or the sum of both."""
         c, h = self.num_units, self.output_size
-        return LSTMStateTuple(c, h) if self.state_is_tuple else c + h
+        return LSTMStateTuple._make([c, h]) if self.state_is_tuple else c + h
 
     def to_tf(self, state: cells.LSTMState) -> Any:
         """Return (c, h), or both side by side."""

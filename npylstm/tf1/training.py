@@ -1,5 +1,7 @@
 """TensorFlow 1's loss and optimiser of the tutorials."""
 
+from typing import Any
+
 import numpy as np
 
 from npylstm.backend import Array, array_module
@@ -9,7 +11,7 @@ from npylstm.training import RMSProp
 
 
 def softmax_cross_entropy_with_logits(
-    _sentinel: None = None, labels: Array = None, logits: Array = None, dim: int = -1
+    _sentinel: None = None, labels: Any = None, logits: Any = None, dim: int = -1
 ) -> Array:
     """Return the cross-entropy of each row.
 

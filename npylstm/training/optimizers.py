@@ -240,7 +240,7 @@ class RMSProp(Optimizer):
 
     def _first_slots(self, w: Array) -> Slots:
         xp = array_module(w)
-        slots = {"ms": xp.ones_like(w) if self.convention == "tf1" else xp.zeros_like(w)}
+        slots: Slots = {"ms": xp.ones_like(w) if self.convention == "tf1" else xp.zeros_like(w)}
         if self.centered:
             slots["mg"] = xp.zeros_like(w)
         if self.momentum:
@@ -248,9 +248,11 @@ class RMSProp(Optimizer):
         return slots
 
     def _step(self, w: Array, g: Array, slots: Slots) -> tuple[Array, Slots]:
+        assert self.epsilon is not None  # __post_init__ has set it
         xp = array_module(w)
+        ms: Array
         ms = slots["ms"] + (1 - self.decay) * (g * g - slots["ms"])
-        after = {"ms": ms}
+        after: Slots = {"ms": ms}
         if self.centered:
             mg = after["mg"] = slots["mg"] + (1 - self.decay) * (g - slots["mg"])
             ms = xp.maximum(ms - mg * mg, 0)  # a variance, which rounding can take below zero

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npylstm.backend import Array, Device, array_module, resolve_device, to_device, to_numpy
+from npylstm.backend import Array, Device, Labels, array_module, resolve_device, to_device, to_numpy
 from npylstm.cells import Params
 from npylstm.checks import check_array, check_number, check_size
 from npylstm.models import SequenceModel, softmax_cross_entropy
@@ -53,7 +53,7 @@ class Examples:
     """
 
     xs: Array
-    labels: Array
+    labels: Labels
 
     def __post_init__(self) -> None:
         check_array("xs", self.xs, ("T", "N", "D"))
@@ -236,7 +236,7 @@ class Trainer:
     def _states(
         self, state: TrainingState, train: Examples, test: Examples, epochs: int
     ) -> Iterator[TrainingState]:
-        look_every = 1 if array_module(train.xs) is np else GPU_PATIENCE
+        look_every = 1 if isinstance(train.xs, np.ndarray) else GPU_PATIENCE
         batches = len(train) // self.batch_size
         while (epoch := len(state.history)) < epochs:
             order = self._rng(epoch).permutation(len(train)) if self.shuffle else None
@@ -255,7 +255,11 @@ class Trainer:
             yield state
 
     def step(
-        self, state: TrainingState, xs: Array, labels: Array, rng: np.random.Generator | None = None
+        self,
+        state: TrainingState,
+        xs: Array,
+        labels: Labels,
+        rng: np.random.Generator | None = None,
     ) -> TrainingState:
         """Take one step on a batch xs (T, B, D), labels (B,); `rng` draws dropout masks."""
         # No overflow passes unseen: it ends in a loss that is not finite, and that is looked for.
@@ -300,7 +304,7 @@ def predict(
     return np.concatenate([to_numpy(part) for part in parts])
 
 
-def _check_loss(loss: Array, step: int) -> None:
+def _check_loss(loss: Array | float, step: int) -> None:
     value = float(to_numpy(loss))
     if not math.isfinite(value):
         raise FloatingPointError(f"the loss became {value} at step {step}")

@@ -49,26 +49,26 @@ MISTAKES = {
     "models/losses.py": [
         ("exp(logits - _largest(logits))", "exp(logits)"),
         (
-            "return exp / exp.sum(axis=-1, keepdims=True)",
-            "return exp / exp.sum(axis=-2, keepdims=True)",
+            "= exp.sum(axis=-1, keepdims=True)",
+            "= exp.sum(axis=-2, keepdims=True)",
         ),
         ("shifted = logits - _largest(logits)", "shifted = logits"),
         (
             "shifted = logits - _largest(logits)",
             "logits -= _largest(logits)\n    shifted = logits",
         ),
-        ("loss = -(w * labels", "loss = (w * labels"),
-        ("-(w * labels * counted)", "-(labels * counted)"),
-        ("-(w * labels * counted)", "-(w * labels * log_probabilities)"),
+        ("loss = -(w * rows", "loss = (w * rows"),
+        ("-(w * rows * counted)", "-(rows * counted)"),
+        ("-(w * rows * counted)", "-(w * rows * log_probabilities)"),
         (
-            "return loss, w * (xp.exp(log_probabilities) - labels)",
-            "return loss, xp.exp(log_probabilities) - labels",
+            "return loss, w * (xp.exp(log_probabilities) - rows)",
+            "return loss, xp.exp(log_probabilities) - rows",
         ),
         (
-            "return loss, w * (xp.exp(log_probabilities) - labels)",
+            "return loss, w * (xp.exp(log_probabilities) - rows)",
             "return loss, w * (labels - xp.exp(log_probabilities))",
         ),
-        ("labels = labels.astype(logits.dtype)\n", "labels = labels.astype(np.float64)\n"),
+        ("rows = rows.astype(logits.dtype)\n", "rows = rows.astype(np.float64)\n"),
         (
             "difference**2).sum(axis=(-2, -1)), 2 * w * difference",
             "difference**2).sum(axis=(-2, -1)), w * difference",
@@ -157,7 +157,7 @@ MISTAKES = {
         ("g.clip(-float(limit), float(limit))", "g.clip(-float(limit), float(limit), out=g)"),
     ],
     "models/model.py": [
-        ("return outputs[-1]\n", "return outputs[0]\n"),
+        ("= outputs[-1]\n", "= outputs[0]\n"),
         ("doutputs[-1] = dread", "doutputs[0] = dread"),
         ('dread = dy @ mT(params["W_y"])', 'dread = 2 * dy @ mT(params["W_y"])'),
         (
@@ -181,14 +181,17 @@ MISTAKES = {
         ("np.asarray(lengths, int)[:, None] - 1)", "np.asarray(lengths, int)[:, None])"),
         ("xp.zeros_like(outputs)).sum(axis=0)", "xp.zeros_like(outputs)).mean(axis=0)"),
         (
-            'return read @ params["W_y"] + params["b_y"][..., None, :]',
-            'return read @ params["W_y"]',
+            'y = read @ params["W_y"] + params["b_y"][..., None, :]',
+            'y = read @ params["W_y"]',
         ),
         ("            targets = _without_padding(targets, y, lengths)\n", ""),
-        ("return ones / (T * B)", "return ones / T"),
-        ("/ max(int(np.sum(lengths)), 1)", "/ y.shape[0]"),
-        ("/ max(int(np.sum(lengths)), 1)", "/ int(np.sum(lengths))"),
-        ("return alive_mask(y, lengths)[..., 0] * ones /", "return ones /"),
+        ("weights /= T * B", "weights /= T"),
+        ("total = max(int(np.sum(lengths)), 1)", "total = y.shape[0]"),
+        ("total = max(int(np.sum(lengths)), 1)", "total = int(np.sum(lengths))"),
+        (
+            "return xp.where(alive[..., 0], weights / total, xp.zeros_like(weights))",
+            "return weights / total",
+        ),
         (
             "forward(recurrent, xs, state0, lengths, rng)",
             "forward(recurrent, xs, state0, None, rng)",
@@ -604,7 +607,7 @@ MISTAKES = {
         ("params, _times(xs, input_mask), state0", "params, xs, state0"),
         ("return _times(outputs, output_mask), state", "return outputs, state"),
         ("doutputs = _times(doutputs, output_mask)", "pass"),
-        ("return _times(dxs, input_mask) if", "return dxs if"),
+        ("else _times(dxs, input_mask), dstate0", "else dxs, dstate0"),
         ("< keep_prob) / keep_prob", "< keep_prob) * 1.0"),
         ("(rng.random(drawn) < keep_prob)", "(rng.random(drawn) > keep_prob)"),
         ('"sequence": (1, *shape[1:]),', '"sequence": shape,'),

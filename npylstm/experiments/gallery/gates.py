@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from npylstm.analysis import half_lives, saturation, traces
+from npylstm.cells import Params
 from npylstm.experiments.gallery.networks import (
     HIDDEN,
     fresh,
@@ -26,7 +27,7 @@ def _digit_study(seed: int, updates: int, digit: int) -> Found:
     n = int(np.flatnonzero(test.labels == digit)[0])
     xs = test.xs[:, n : n + 1]
     found = traces(model, params, xs)
-    curves = {name: trace[:, 0] for name, trace in (found.gates | found.states).items()}
+    curves: Params = {name: trace[:, 0] for name, trace in (found.gates | found.states).items()}
     order = np.argsort(curves["c"][-1])
     curves = {name: trace[:, order] for name, trace in curves.items()} | {"digit": xs[:, 0]}
     guess = int(model.predict(params, xs).argmax())

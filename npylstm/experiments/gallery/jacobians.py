@@ -13,7 +13,7 @@ from npylstm.analysis import (
     spectral_norms,
 )
 from npylstm.backend import Array
-from npylstm.cells import RNNCell
+from npylstm.cells import Params, RNNCell
 from npylstm.experiments.gallery.networks import (
     HIDDEN,
     fresh,
@@ -152,7 +152,7 @@ def _path_study(seed: int, updates: int, sequences: int) -> Found:
         start, *_, end = reading(name, updates, seed)
         for when, (model, params) in (("at the start", start), ("after training", end)):
             cell: Any = model.layer
-            own = {key: params[key].astype(np.float64) for key in cell.param_shapes}
+            own: Params = {key: params[key].astype(np.float64) for key in cell.param_shapes}
             paths = cell_paths(cell, own, xs)
             curves[f"{name}, {when}, direct"] = paths.direct
             curves[f"{name}, {when}, full"] = paths.full

@@ -36,7 +36,7 @@ def whole_state(flow: GradientFlow) -> Array:
 
 def median(norms: Array) -> Array:
     """Return the median of (..., B) over the sequences that have a gradient; NaN if none has."""
-    some = ~np.isnan(norms).all(axis=-1)
+    some = np.asarray(~np.isnan(norms).all(axis=-1))
     return np.where(some, np.nanmedian(np.where(some[..., None], norms, 0), axis=-1), np.nan)
 
 
