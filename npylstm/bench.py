@@ -93,7 +93,7 @@ def run_bench(
     threads: int | None = None,
     seconds: float = 10.0,
     device: str = "cpu",
-    report: Callable[[list[Timing]], None] = lambda timings: None,
+    report: Callable[[list[Timing]], None] = lambda _timings: None,
 ) -> list[Timing]:
     """Time every contender at every size, in float32.
 

@@ -19,11 +19,11 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | bytearray) -
     path = Path(path).resolve()  # a link stays a link
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with open(temporary, "xb") as file:
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         raise OSError(error.errno, f"cannot write the file: {error.strerror}", str(path)) from error
     finally:

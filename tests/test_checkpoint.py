@@ -394,7 +394,7 @@ def test_loading_takes_memory_of_a_few_times_the_file(path):
 
 
 def test_a_huge_foreign_file_is_refused_unread(path):
-    with open(path, "wb") as file:
+    with path.open("wb") as file:
         file.truncate(2**40)  # a hole: one terabyte that takes no space
     with pytest.raises(ValueError, match="is not an npylstm checkpoint"):
         load(path)
@@ -405,7 +405,7 @@ def test_a_huge_foreign_file_is_refused_unread(path):
 
 def assert_old_is_whole(path):
     assert_same(load(path)[0], OLD)
-    assert os.listdir(path.parent) == [path.name], "nothing is left behind"
+    assert list(path.parent.iterdir()) == [path], "nothing is left behind"
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
@@ -439,7 +439,7 @@ def test_a_disk_that_is_full_keeps_the_old_file(path):
     assert_old_is_whole(path)
 
 
-@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs a folder that refuses all files")
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder that refuses all files")
 def test_a_folder_that_takes_no_files_is_an_os_error_that_names_the_file():
     with pytest.raises(OSError, match=r"cannot write the file: .*model\.npz"):
         save("/proc/self/model.npz", NEW, {})
@@ -472,7 +472,7 @@ def test_a_folder_in_the_place_of_the_file_stays(tmp_path):
     (tmp_path / "model.npz").mkdir()
     with pytest.raises(OSError, match="cannot write the file"):
         save(tmp_path / "model.npz", NEW, {})
-    assert os.listdir(tmp_path) == ["model.npz"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "model.npz"]
 
 
 def test_a_link_to_a_checkpoint_stays_a_link(tmp_path):
@@ -539,7 +539,7 @@ def test_two_savers_at_once_leave_one_whole_file(path):
         if path.exists():
             arrays, meta = load(path)
             assert (arrays["w"] == meta["value"]).all()
-    assert os.listdir(path.parent) == [path.name]
+    assert list(path.parent.iterdir()) == [path]
 
 
 SAVE_FOREVER = """

@@ -463,7 +463,7 @@ def test_exercises_are_listed_handed_out_checked_and_graded(capsys, monkeypatch)
     assert "sigmoid" in capsys.readouterr().out
     assert main(["exercises", "grade", "class"]) == 0
     assert "grades.csv" in capsys.readouterr().out
-    with open("grades.csv", newline="") as file:
+    with Path("grades.csv").open(newline="") as file:
         assert [(row["submission"], row["points"]) for row in csv.DictReader(file)] == [
             ("right.py", "1.00"),
             ("wrong.py", "0.00"),

@@ -291,7 +291,7 @@ def submissions(tmp_path):
 def test_grade_writes_a_row_for_every_submission(submissions, tmp_path):
     table = tmp_path / "points.csv"
     reports = grade(submissions, table, time_limit=0.5)
-    with open(table, encoding="utf-8", newline="") as file:
+    with table.open(encoding="utf-8", newline="") as file:
         rows = {row["submission"]: row for row in csv.DictReader(file)}
     assert list(rows) == [report.name for report in reports]
     points = {name: row["points"] for name, row in rows.items()}

@@ -108,7 +108,7 @@ def test_autograde_gives_the_points(course, notebooks):
     assert done.returncode == 0, done.stderr
     done = nbgrader(course, "export", "--to", "grades.csv")
     assert done.returncode == 0, done.stderr
-    with open(course / "grades.csv", newline="") as file:
+    with (course / "grades.csv").open(newline="") as file:
         scores = {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)}
     total, lost = sum(POINTS.values()), POINTS["tanh_backward"]
     assert scores == {

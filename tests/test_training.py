@@ -589,7 +589,7 @@ def test_run_folder_holds_settings_history_model_and_pictures(finished):
     }
     config = json.loads((finished.folder / "config.json").read_text())
     assert RunSettings(**config["settings"]) == finished.settings
-    with open(finished.folder / "history.csv", newline="") as file:
+    with (finished.folder / "history.csv").open(newline="") as file:
         names, *rows = csv.reader(file)
     assert tuple(names) == Epoch._fields
     assert [tuple(map(float, row)) for row in rows] == [*finished.state.history]

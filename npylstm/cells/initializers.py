@@ -30,7 +30,7 @@ def orthogonal(rng: np.random.Generator, shape: tuple[int, int]) -> Matrix:
     return q if rows >= columns else q.T
 
 
-def identity(rng: np.random.Generator, shape: tuple[int, int]) -> Matrix:
+def identity(_rng: np.random.Generator, shape: tuple[int, int]) -> Matrix:
     """Ones on the diagonal, zeros elsewhere (the recurrence of Le, Jaitly & Hinton 2015)."""
     return np.eye(*shape)
 

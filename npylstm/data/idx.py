@@ -13,6 +13,7 @@ import os
 import struct
 import zlib
 from io import BufferedIOBase
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,7 @@ def read_idx(path: str | os.PathLike[str], max_bytes: int = 1 << 30) -> NDArray[
         Not an IDX file of unsigned bytes, truncated, damaged, followed by more bytes than
         declared, or declaring no values or more than `max_bytes`.
     """
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         try:
             return _parse(decompressed(file), max_bytes)
         except BROKEN as error:

@@ -253,7 +253,7 @@ def grade(
     if table.exists():
         raise FileExistsError(f"table: {table} exists already, and nothing is overwritten")
     limits = {"seed": seed, "time_limit": time_limit, "total_limit": total_limit}
-    with open(table, "x", encoding="utf-8", newline="") as file:
+    with table.open("x", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["submission", "points", "of", *TASKS, "remarks"])
         reports = []

@@ -82,7 +82,7 @@ class Task:
     inputs: Callable[[np.random.Generator, Size], Inputs]
     gates: tuple[str, ...] = ()
     forward: str = ""
-    run: Callable[[Function, Inputs], Inputs] = lambda forward, inputs: {}
+    run: Callable[[Function, Inputs], Inputs] = lambda _forward, _inputs: {}
     loss: Loss | None = None
 
     @property
@@ -272,11 +272,11 @@ def _sigmoid_loss(forward: Function, inputs: Inputs) -> Any:
     return np.sum(inputs["ds"] * forward(inputs["z"]))
 
 
-def _run_tanh(forward: Function, inputs: Inputs) -> Inputs:
+def _run_tanh(_forward: Function, inputs: Inputs) -> Inputs:
     return {"t": np.tanh(inputs["z"])}
 
 
-def _tanh_loss(forward: Function, inputs: Inputs) -> Any:
+def _tanh_loss(_forward: Function, inputs: Inputs) -> Any:
     return np.sum(inputs["dt"] * np.tanh(inputs["z"]))
 
 

@@ -109,7 +109,7 @@ def main() -> None:
     """Check the files named on the command line after report file, seed and time limit."""
     report, seed, time_limit, *paths = sys.argv[1:]
     sys.argv = ["answers"]
-    with open(report, "w", encoding="utf-8") as file:
+    with Path(report).open("w", encoding="utf-8") as file:
         _hide_package()
         for path in map(Path, paths):
             sys.path.append(str(path.parent))

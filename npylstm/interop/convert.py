@@ -66,6 +66,7 @@ def to_torch(layer: Layer | Cell, params: Params) -> Arrays:
     --------
     >>> cell = LSTMCell(input_size=3, hidden_size=4)
     >>> state_dict = to_torch(cell, cell.init(rng=0))
+    >>> import torch
     >>> module = torch.nn.LSTM(3, 4, dtype=torch.float64)
     >>> module.load_state_dict({name: torch.tensor(a) for name, a in state_dict.items()})
     """

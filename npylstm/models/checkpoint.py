@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
@@ -78,7 +79,7 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray[Any, Any]],
     ValueError
         The file is not a checkpoint, is damaged or cut short, or has another version.
     """
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         file.seek(max(os.fstat(file.fileno()).st_size - 128, 0))
         ending = _ENDING.search(file.read(128))
         if ending is None:

@@ -205,7 +205,7 @@ class Recurrent(Layer):
         xs: Array,
         state0: Any = None,
         lengths: Lengths = None,
-        rng: Rng = None,
+        rng: Rng = None,  # noqa: ARG002  # a cell drops nothing
         keep_tape: bool = True,
         state_mask: Array | None = None,
     ) -> tuple[Array, Any, Any]:

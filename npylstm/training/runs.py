@@ -126,7 +126,7 @@ class Run:
         done = len(self.state.history) * batches + self.state.batch
         return done, self.settings.epochs * batches
 
-    def train(self, report: Callable[[TrainingState], None] = lambda state: None) -> None:
+    def train(self, report: Callable[[TrainingState], None] = lambda _state: None) -> None:
         """Train to the last epoch, with a checkpoint every so many epochs; then save the model.
 
         Parameters

@@ -1,8 +1,8 @@
 """What can be chosen for a training run, and the model and optimiser that come of it."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 from npylstm.cells import ACTIVATIONS, PRESETS, GRUCell, LSTMCell, LSTMVariant, RNNCell
@@ -149,7 +149,7 @@ class RunSettings:
                 "output_keep_prob or state_keep_prob below 1"
             )
         if self.data is not None:
-            object.__setattr__(self, "data", os.path.abspath(self.data))
+            object.__setattr__(self, "data", str(Path(self.data).absolute()))
 
     def trainer(self) -> Trainer:
         """Return the model and how to train it.
