@@ -114,7 +114,8 @@ def torch_like_clip(grads, max_norm):
 
 
 def restoring_numerical_gradient(f, x, h):
-    """Moves the entries of x itself, and puts them back."""
+    """Moves the entries of x itself where it holds floats, and puts them back."""
+    x = x.astype(float, copy=False)
     grad = np.empty(x.shape)
     it = np.nditer(x, flags=["multi_index"])
     for _ in it:
@@ -131,7 +132,7 @@ def restoring_numerical_gradient(f, x, h):
 def five_point_numerical_gradient(f, x, h):
     def slope(k):
         def at(step):
-            moved = x.copy()
+            moved = x.astype(float)
             moved[k] += step
             return f(moved)
 
@@ -167,7 +168,7 @@ def two_branch_sigmoid(z):
 
 
 RIGHT = {
-    "sigmoid": [lambda z: 1 / (1 + np.exp(-z)), two_branch_sigmoid],
+    "sigmoid": [lambda z: np.exp(-np.logaddexp(0, -z)), two_branch_sigmoid],
     "sigmoid_backward": [lambda ds, s: ds * (s - s**2)],
     "tanh_backward": [lambda dt, t: (dt + t * dt) * (1 - t), lambda dt, t: dt - dt * t * t],
     "softmax_cross_entropy": [explicit_softmax_cross_entropy],
@@ -366,6 +367,141 @@ def test_numbers_that_are_not_finite_are_reported_with_their_trial():
     assert result.blocks["s"].note == "not finite, with saturated units"
 
 
+# ---------------------------------------------------------------- edge cases, at every seed
+
+SEEDS = range(3)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_an_overflow_on_the_way_is_refused_where_the_exercise_forbids_it(seed):
+    result = check("sigmoid", lambda z: 1 / (1 + np.exp(-z)), seed=seed)
+    assert not result.ok
+    assert result.blocks["s"]
+    assert not result.blocks["overflow"]
+    assert "NumPy warns of an overflow" in result.hint
+
+
+def naive_softmax_cross_entropy(logits, labels):
+    p = np.nan_to_num(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))
+    loss, dlogits = explicit_softmax_cross_entropy(logits, labels)
+    return loss, np.where(abs(logits) < 300, p - np.eye(logits.shape[1])[labels], dlogits)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_an_overflow_that_is_swept_away_is_refused(seed):
+    assert not check("softmax_cross_entropy", naive_softmax_cross_entropy, seed=seed).ok
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("gate", [0, 1, 2])
+def test_every_gate_saturates_so_that_an_inverted_sigmoid_is_refused(seed, gate):
+    def answer(*arguments):
+        results, s = list(lstm_cell_backward(*arguments)), arguments[5 + gate]
+        z = np.log(s / (1 - s))
+        return [*results[:-1], results[-1] + 0 * np.tile(z.sum(axis=0), 4)]
+
+    assert not check("lstm_cell_backward", answer, seed=seed).ok
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_sigmoid_that_leaves_exact_zeros_is_refused(seed):
+    def answer(z):
+        s = np.zeros_like(z)
+        s[z > 0] = sigmoid(z[z > 0])
+        s[z < 0] = sigmoid(z[z < 0])
+        return s
+
+    assert not check("sigmoid", answer, seed=seed).ok
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("name", ["rmsprop_step", "rmsprop_step_tf1"])
+def test_a_mean_square_of_zeros_stays_what_it_is(name, seed):
+    right = plant(name)
+
+    def answer(param, grad, ms, *hyper):
+        return right(param, grad, ms if ms.any() else np.ones_like(ms), *hyper)
+
+    result = check(name, answer, seed=seed)
+    assert not result.ok
+    assert "mean square that is still zero" in result.blocks["ms"].note
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_norm_of_zero_divides_nothing(seed):
+    def answer(grads, max_norm):
+        norm = np.sqrt(sum((grad**2).sum() for grad in grads.values()))
+        return {name: grad * min(1.0, max_norm / norm) for name, grad in grads.items()}, norm
+
+    result = check("clip_by_global_norm", answer, seed=seed)
+    assert not result.ok
+    assert "NumPy warns of a divide by zero" in result.hint
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_numerical_gradient_at_whole_numbers_is_asked_for(seed):
+    def answer(f, x, h):
+        gradient = np.zeros(x.shape)
+        for k in np.ndindex(x.shape):
+            above, below = x.copy(), x.copy()
+            above[k] += h
+            below[k] -= h
+            gradient[k] = (f(above) - f(below)) / (2 * h)
+        return gradient
+
+    result = check("numerical_gradient", answer, seed=seed)
+    assert not result.ok
+    assert "whole numbers" in result.blocks["gradient"].note
+
+
+@pytest.mark.parametrize("name", ["sigmoid", "lstm_cell_backward"])
+def test_results_in_float16_are_refused(name):
+    right = plant(name)
+
+    def answer(*arguments):
+        value = right(*arguments)
+        return np.float16(value) if name == "sigmoid" else [np.float16(one) for one in value]
+
+    result = check(name, answer)
+    assert not result.ok
+    assert result.score == 0
+    assert "float16, expected floating-point numbers" in result.hint
+
+
+def test_a_wrong_dtype_is_reported_in_its_block_alone():
+    def answer(*arguments):
+        *rest, db = rnn_cell_backward(*arguments)
+        return *rest, db.astype(int)
+
+    result = check("rnn_cell_backward", answer)
+    assert result.blocks["db"].note == "int64, expected floating-point numbers"
+    assert result.score == 4 / 5
+    assert "It returns db as int64" in result.hint
+
+
+# ---------------------------------------------------------------- hints, step by step
+
+
+def test_hints_come_in_three_steps():
+    wrong = planted("lstm_cell_backward", "tanh missing in do")
+    where, what, equation = (check("lstm_cell_backward", wrong, hint=k).hint for k in (1, 2, 3))
+    assert where == "Mistake at do."
+    assert what == "Mistake at do: tanh missing in do."
+    assert equation.startswith(what)
+    assert "h = o * tanh(c)" in equation
+    result = check("lstm_cell_backward", wrong)
+    assert result.hints == (where, what, equation)
+    assert result.hint == equation
+    assert result._repr_html_().count("<details>") == 2
+    assert "tanh missing" not in check("lstm_cell_backward", wrong, hint=1)._repr_html_()
+
+
+@pytest.mark.parametrize("hint", [0, 4, None])
+def test_a_hint_that_is_none_is_refused(hint):
+    with pytest.raises(ValueError, match="hint must be 1, 2 or 3"):
+        check("sigmoid", sigmoid, hint=hint)
+
+
 # ---------------------------------------------------------------- side effects
 
 
@@ -418,6 +554,9 @@ def test_a_buffer_that_a_later_call_overwrites_is_reported():
     result = check("sigmoid", answer)
     assert not result.ok
     assert "kept from one call to the next" in result.hint
+    assert "overwritten by a later one" in result.hint
+    assert "A second call" not in result.hint
+    assert list(result.blocks) == ["s", "first results"]
 
 
 def test_an_answer_that_remembers_its_first_result_is_wrong():
@@ -517,18 +656,30 @@ def swapped_backward(dh, dc, x, h_prev, c_prev, i, f, o, g, c, W_x, W_h):
     return *states, dW_x[:, order], dW_h[:, order], db[order]
 
 
-def test_gradients_of_a_wrong_forward_function_are_right_for_it():
+def test_gradients_of_a_wrong_forward_function_are_told_to_be_its_own():
     result = check("lstm_cell_backward", swapped_backward, swapped_forward)
-    assert result.ok
-    assert "lstm_cell_forward is not right yet" in result.hint
-
-
-def test_gradients_of_the_text_are_wrong_for_a_wrong_forward_function():
-    result = check("lstm_cell_backward", lstm_cell_backward, swapped_forward)
     assert not result.ok
     assert not result.blocks["dW_x[f]"]
     assert result.blocks["dW_x[o]"]
+    assert "lstm_cell_forward is not right yet" in result.hint
     assert "look for the mistake there" in result.hint
+
+
+def test_gradients_of_the_text_are_right_beside_a_wrong_forward_function():
+    result = check("lstm_cell_backward", lstm_cell_backward, swapped_forward)
+    assert result.ok
+
+
+def test_a_forward_of_zeros_earns_nothing_for_a_backward_of_zeros():
+    def zeros(dh, dc, x, h_prev, c_prev, i, f, o, g, c, W_x, W_h):
+        return 0 * x, 0 * h_prev, 0 * c_prev, 0 * W_x, 0 * W_h, 0 * W_x[0]
+
+    result = check(
+        "lstm_cell_backward", zeros, lambda x, h, c, *weights: (0 * h, 0 * c, (0 * c,) * 4)
+    )
+    assert not result.ok
+    assert result.score == 0
+    assert "look for the mistake there" not in result.hint
 
 
 def test_a_mistake_is_named_beside_a_wrong_forward_function():

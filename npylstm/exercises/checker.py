@@ -1,6 +1,8 @@
 """Checking an answer to an exercise."""
 
+import io
 import linecache
+import re
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +16,6 @@ from npylstm.exercises.diagnosis import (
     agree,
     explain,
     find_mistakes,
-    fits,
     noise_floor,
     relative_error,
     tolerance,
@@ -40,6 +41,7 @@ def check(
     *,
     seed: int = 0,
     time_limit: float = 5.0,
+    hint: int = 3,
 ) -> Result:
     """Check an answer to an exercise, and say what is wrong with it.
 
@@ -49,12 +51,16 @@ def check(
         The exercise, such as "lstm_cell_backward".
     answer : function
     forward : function, optional
-        Your own forward function, for an exercise that goes backwards: the gradients are then
-        compared with those of the function you wrote, right or wrong.
+        Your own forward function, for an exercise that goes backwards. It serves the hints
+        alone: where the gradients are wrong by the text, they are compared with those of the
+        function you wrote.
     seed : int
         Draws other numbers to try the answer on.
     time_limit : float
         Seconds after which the answer is stopped.
+    hint : int
+        How much to say: 1 where the mistake is, 2 what kind of slip it is, 3 an equation and a
+        question about it.
 
     Returns
     -------
@@ -66,27 +72,55 @@ def check(
     TypeError
         If `answer` or `forward` is not a function.
     ValueError
-        If there is no such exercise, it has no forward function to write, or the time limit is
-        not above zero.
+        If there is no such exercise, it has no forward function to write, the time limit is not
+        above zero, or there is no such hint.
     """
     task = find_task(name)
+    _check_arguments(task, answer, forward, time_limit, hint)
+    trials = reference_trials(name, seed)
+    record = _try_within(task, answer, trials, time_limit)
+    if record.failure:
+        said = _state_hint(record) + record.failure
+        return Result(name, False, 0.0, task.points, {}, said, hints=(said,) * 3)
+    blocks = _judge(task, trials, record)
+    remark, about_forward = "", ""
+    if forward is not None:
+        wrong = not all(blocks.values())
+        remark, about_forward = _consider_forward(task, answer, forward, seed, time_limit, wrong)
+    ladder, mistakes = ("", "", ""), tuple[str, ...]()
+    if about_forward:
+        ladder = (about_forward,) * 3
+    elif not all(blocks.values()):
+        ladder, mistakes = _diagnose(task, trials, record.answers, blocks)
+    blocks |= _side_effects(record)
+    about_effects = _effects_hint(record)
+    hints = tuple(" ".join(filter(None, (remark, *about_effects, said))) for said in ladder)
+    right = sum(map(bool, blocks.values()))
+    return Result(
+        name,
+        ok=right == len(blocks),
+        score=right / len(blocks),
+        points=task.points,
+        blocks=blocks,
+        hint=hints[hint - 1],
+        mistakes=mistakes,
+        hints=hints,
+    )
+
+
+def _check_arguments(
+    task: Task, answer: object, forward: object, time_limit: float, hint: int
+) -> None:
     if not callable(answer):
         raise TypeError(f"answer: expected a function, got {answer!r}")
     if forward is not None and not callable(forward):
         raise TypeError(f"forward: expected a function, got {forward!r}")
     if not time_limit > 0:
         raise ValueError(f"time_limit: expected a number of seconds above 0, got {time_limit!r}")
-    trials, remark = reference_trials(name, seed), ""
-    if forward is not None:
-        if not task.student_forward:
-            raise ValueError(f"forward: the exercise {name} has no forward function of its own")
-        trials, remark = _own_trials(task, forward, seed, time_limit, trials)
-    record = _Record()
-    try:
-        call_with_limit(lambda: _try_out(task, answer, trials, record), time_limit)
-    except TimeoutError:
-        record.failure = f"It was stopped after {time_limit:g} seconds: does a loop never end?"
-    return _judge(task, trials, record, remark)
+    if forward is not None and not task.student_forward:
+        raise ValueError(f"forward: the exercise {task.name} has no forward function of its own")
+    if hint not in (1, 2, 3):
+        raise ValueError(f"hint must be 1, 2 or 3, got {hint!r}")
 
 
 @dataclass
@@ -97,38 +131,57 @@ class _Record:
     failure: str = ""
     changed: set[str] = field(default_factory=set)
     keeps_state: bool = False
+    overwrites: bool = False
+    errors: set[str] = field(default_factory=set)
 
 
-def _own_trials(
-    task: Task, forward: Function, seed: int, time_limit: float, reference: tuple[Trial, ...]
-) -> tuple[tuple[Trial, ...], str]:
-    """Draw the trials with the student's own forward function, and make a remark on it.
+def _consider_forward(
+    task: Task, answer: Function, forward: Function, seed: int, time_limit: float, wrong: bool
+) -> tuple[str, str]:
+    """Make a remark on the student's own forward function, and a hint where it is the cause.
 
-    A forward function that is right has the gradients of the reference. One that can't be used,
-    or is too coarse for differences, is replaced by it.
+    It is the cause where wrong gradients are right for it.
     """
     verdict = check(task.student_forward, forward, seed=seed, time_limit=time_limit)
     if verdict.ok:
-        return reference, ""
-    remark = f"Your {task.student_forward} is not right yet. "
+        return "", ""
+    remark = f"Note: your {task.student_forward} is not right yet."
+    if not wrong:
+        return remark, ""
     try:
         own = call_with_limit(lambda: make_trials(task, forward, seed), time_limit)
     except (Exception, SystemExit):  # whatever can go wrong in a student's function
-        return reference, remark
-    for mine, theirs in zip(own, reference, strict=True):
-        in_float64 = all(np.asarray(value).dtype == float for value in mine.inputs.values())
-        shapes = [{name: a.shape for name, a in trial.right.items()} for trial in (mine, theirs)]
-        finite = all(np.all(np.isfinite(array)) for array in mine.right.values())
-        if not (in_float64 and finite and shapes[0] == shapes[1]):
-            return reference, remark
-    return own, remark + "The gradients are compared with those of this function of yours. "
+        return remark, ""
+    record = _try_within(task, answer, own, time_limit)
+    if record.failure or not all(_judge(task, own, record).values()):
+        return remark, ""
+    if not all(any(map(np.any, trial.right.values())) for trial in own):
+        return remark, ""  # zeros are the gradients of a function that does nothing
+    return remark, (
+        f"These are the gradients of your {task.student_forward}, not those of the equations in "
+        f"the text: look for the mistake there."
+    )
+
+
+def _try_within(
+    task: Task, answer: Function, trials: tuple[Trial, ...], time_limit: float
+) -> _Record:
+    record = _Record()
+    try:
+        call_with_limit(lambda: _try_out(task, answer, trials, record), time_limit)
+    except TimeoutError:
+        record.failure = f"It was stopped after {time_limit:g} seconds: does a loop never end?"
+    return record
 
 
 def _try_out(task: Task, answer: Function, trials: tuple[Trial, ...], record: _Record) -> None:
     """Call an answer on every trial, on the first one twice, and look at old results again."""
     values = []
+    warnings = io.StringIO()  # written to by NumPy itself, so no function of ours is called
+    settings: dict[str, Any] = {"all": "ignore", "call": warnings}
+    settings |= dict.fromkeys(task.refused, "log")
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(**settings):
             for trial in trials:
                 values.append(_call(task, answer, trial, record))
                 record.answers.append(name_outputs(task, values[-1]))
@@ -136,9 +189,10 @@ def _try_out(task: Task, answer: Function, trials: tuple[Trial, ...], record: _R
                     again = name_outputs(task, _call(task, answer, trials[0], record))
                     record.keeps_state = not agree(again, record.answers[0])
         for value, outputs in zip(values, record.answers, strict=True):
-            record.keeps_state |= not agree(name_outputs(task, value), outputs)
+            record.overwrites |= not agree(name_outputs(task, value), outputs)
     except AnswerError as error:
         record.failure = f"It {error}."
+    record.errors = set(re.findall(r"Warning: (.*) encountered", warnings.getvalue()))
 
 
 def _call(task: Task, answer: Function, trial: Trial, record: _Record) -> Any:
@@ -182,31 +236,45 @@ def _describe_error(error: BaseException, trial: Trial) -> str:
     return f"raises {type(error).__name__}: {error}{place} (tried with {trial.size})"
 
 
-def _judge(task: Task, trials: tuple[Trial, ...], record: _Record, remark: str) -> Result:
-    if record.failure:
-        hint = _state_hint(record) + record.failure
-        return Result(task.name, False, 0.0, task.points, {}, hint)
+def _judge(task: Task, trials: tuple[Trial, ...], record: _Record) -> dict[str, Block]:
     blocks: dict[str, Block] = {}
     for name in trials[0].right:
         blocks |= _judge_output(task, name, trials, record.answers)
-    hint, mistakes = "", tuple[str, ...]()
-    if not all(blocks.values()):
-        hint, mistakes = _diagnose(task, trials, record.answers, blocks)
-    for name in sorted(record.changed):
-        blocks[f"argument {name}"] = Block(False, "changed by the function")
-        hint += f"{' ' if hint else ''}It changes its argument {name}: work on a copy."
+    return blocks
+
+
+def _side_effects(record: _Record) -> dict[str, Block]:
+    blocks = {
+        f"argument {name}": Block(False, "changed by the function")
+        for name in sorted(record.changed)
+    }
     if record.keeps_state:
         blocks["second call"] = Block(False, "other results for the same arguments")
-    right = sum(map(bool, blocks.values()))
-    return Result(
-        task.name,
-        ok=right == len(blocks),
-        score=right / len(blocks),
-        points=task.points,
-        blocks=blocks,
-        hint=remark + _state_hint(record) + hint,
-        mistakes=mistakes,
-    )
+    if record.overwrites:
+        blocks["first results"] = Block(False, "overwritten by a later call")
+    for error in sorted(record.errors):
+        blocks[error] = Block(False, "on the way to the result; NumPy warns of it")
+    return blocks
+
+
+def _effects_hint(record: _Record) -> list[str]:
+    """Say what a function does beside returning its results."""
+    found = [_state_hint(record).strip()]
+    if record.overwrites:
+        found.append(
+            "An array that an earlier call returned is overwritten by a later one: "
+            "a buffer is kept from one call to the next. Return a new array."
+        )
+    found += [f"It changes its argument {name}: work on a copy." for name in sorted(record.changed)]
+    found += [
+        f"NumPy warns of {_article(error)} on the way to the result: for which numbers?"
+        for error in sorted(record.errors)
+    ]
+    return found
+
+
+def _article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def _state_hint(record: _Record) -> str:
@@ -227,6 +295,10 @@ def _judge_output(
         got, right = answer.get(name), trial.right[name]
         if got is None:
             return dict.fromkeys(labels, Block(False, "missing"))
+        if got.dtype.kind != "f" or got.dtype.itemsize < 4:
+            note = f"{got.dtype}, expected floating-point numbers"
+            note += " of at least 32 bits" if got.dtype.kind == "f" else ""
+            return dict.fromkeys(labels, Block(False, note))
         if got.shape != right.shape:
             note = f"shape {got.shape}, expected {right.shape}"
             return dict.fromkeys(labels, Block(False, note))
@@ -284,21 +356,25 @@ def _describe_steps(label: str, got: Array, right: Array) -> str:
 
 def _diagnose(
     task: Task, trials: tuple[Trial, ...], answers: Sequence[Outputs], blocks: dict[str, Block]
-) -> tuple[str, tuple[str, ...]]:
-    """Give the hint for wrong numbers, and the names of the known mistakes in them."""
-    if task.student_forward and fits(task.solution, task, trials, answers):
-        return (
-            f"These are the gradients of the equations in the text, not those of your "
-            f"{task.student_forward}: look for the mistake there.",
-            (),
-        )
+) -> tuple[tuple[str, str, str], tuple[str, ...]]:
+    """Give the hints for wrong numbers, and the names of the known mistakes in them."""
+    unusable = [
+        f"It returns {label} as {block.note}."
+        for label, block in blocks.items()
+        if "expected floating-point" in block.note
+    ]
+    if unusable:
+        return (" ".join(unusable),) * 3, ()
     made = find_mistakes(task, trials, answers)
     if made:
         return explain(task, made), tuple(slip.mistake.name for slip in made)
     right = [label for label, block in blocks.items() if block]
     wrong = [f"{label} ({block.note})" for label, block in blocks.items() if not block]
     return (
-        "No known mistake, and no pair of them, gives these numbers. "
-        f"Right: {', '.join(right) or 'nothing'}. Wrong: {', '.join(wrong)}.",
+        (
+            "No known mistake, and no pair of them, gives these numbers. "
+            f"Right: {', '.join(right) or 'nothing'}. Wrong: {', '.join(wrong)}.",
+        )
+        * 3,
         (),
     )

@@ -202,7 +202,8 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 def _result(fields: dict[str, Any]) -> Result:
     blocks = {label: Block(**block) for label, block in fields["blocks"].items()}
-    return Result(**fields | {"blocks": blocks, "mistakes": tuple(fields["mistakes"])})
+    tuples = {name: tuple(fields[name]) for name in ("mistakes", "hints")}
+    return Result(**fields | {"blocks": blocks} | tuples)
 
 
 def _keep_better(results: dict[str, Result], result: Result) -> None:

@@ -37,18 +37,24 @@ def relative_error(got: Array, right: Array, scale: float = 0.0) -> float:
 
 def noise_floor(outputs: Outputs) -> float:
     """Scale below which a block counts as zero: far below the largest of all blocks."""
-    finite = [np.max(abs(a), initial=0.0, where=np.isfinite(a)) for a in outputs.values()]
+    finite = [
+        np.max(abs(a), initial=0.0, where=np.isfinite(a))
+        for a in outputs.values()
+        if a.dtype.kind == "f"
+    ]
     return 1e-4 * float(max(finite, default=0.0))
 
 
 def agree(got: Outputs, other: Outputs) -> bool:
     """Whether two answers to one trial are the same up to rounding."""
     floor = noise_floor(other)
-    return got.keys() == other.keys() and all(
-        got[name].shape == other[name].shape
-        and relative_error(got[name], other[name], floor) <= tolerance(got[name])
-        for name in got
-    )
+    return got.keys() == other.keys() and all(_agree(got[name], other[name], floor) for name in got)
+
+
+def _agree(got: Array, other: Array, floor: float) -> bool:
+    if got.dtype.kind != "f":
+        return got.dtype == other.dtype and np.array_equal(got, other)
+    return got.shape == other.shape and relative_error(got, other, floor) <= tolerance(got)
 
 
 def fits(
@@ -130,14 +136,18 @@ def find_mistakes(
     return ()
 
 
-def explain(task: Task, made: Sequence[Slip]) -> str:
-    """Put mistakes into words: what, where, and what to look at."""
+def explain(task: Task, made: Sequence[Slip]) -> tuple[str, str, str]:
+    """Put mistakes into words: where, what, and what to look at."""
     texts = []
     for slip in made:
         mistake = slip.mistake
         step = "" if slip.function == task.name else f" in {slip.function},"
+        where = f"Mistake{step} at {mistake.place}"
+        what = f"{where}: {mistake.name}"
         texts.append(
-            f"Mistake{step} at {mistake.place}: {mistake.name}. "
-            f"Look at  {mistake.equation} : {mistake.question}"
+            (f"{where}.", f"{what}.", f"{what}. Look at  {mistake.equation} : {mistake.question}")
         )
-    return " And a second one. ".join(texts)
+    where, what, equation = (
+        " And a second one. ".join(level) for level in zip(*texts, strict=True)
+    )
+    return where, what, equation

@@ -39,9 +39,11 @@ class Result:
     blocks : dict of str to Block
         The verdict on each result, by names such as "dx" or "dW_x[f]".
     hint : str
-        What to look at; empty where there is nothing to say.
+        What to look at, as much of it as was asked for; empty where there is nothing to say.
     mistakes : tuple of str
         Names of the known mistakes that were made: none, one, or a pair.
+    hints : tuple of str
+        The hint in three steps: where, what kind of slip, and the equation with a question.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Result:
     blocks: dict[str, Block]
     hint: str = ""
     mistakes: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
 
     def assert_ok(self) -> None:
         """Do nothing where all is right: the form of the verdict that graders want.
@@ -93,5 +96,13 @@ class Result:
             for label, block in self.blocks.items()
         )
         table = f"<table>{rows}</table>" if rows else ""
-        hint = f"<p><b>Hint.</b> {escape(self.hint)}</p>" if self.hint else ""
-        return f"<p><b>{escape(self.summary)}</b></p>{table}{hint}"
+        return f"<p><b>{escape(self.summary)}</b></p>{table}{self._folded_hints()}"
+
+    def _folded_hints(self) -> str:
+        """Show the first hint, and each further one behind a fold, up to the one asked for."""
+        levels = [said for said in dict.fromkeys(self.hints) if len(said) <= len(self.hint)]
+        shown = levels or ([self.hint] if self.hint else [])
+        text = ""
+        for said in reversed(shown[1:]):
+            text = f"<details><summary>More</summary><p>{escape(said)}</p>{text}</details>"
+        return f"<p><b>Hint.</b> {escape(shown[0])}</p>{text}" if shown else ""

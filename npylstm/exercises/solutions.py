@@ -24,7 +24,8 @@ def sigmoid(z: Array) -> Array:
 
         s = 1 / (1 + exp(-z))
 
-    The result must be finite for entries as large as 1000 or as small as -1000.
+    The result must be finite for entries as large as 1000 or as small as -1000, and nothing may
+    overflow on the way to it.
 
     Parameters
     ----------
@@ -88,7 +89,8 @@ def softmax_cross_entropy(logits: Array, labels: Array) -> tuple[Array, Array]:
         p = exp(logits) / sum over classes of exp(logits)
         loss = mean over rows of -log(p[row, label])
 
-    Both results must be finite for logits as large as 1000 or as small as -1000.
+    Both results must be finite for logits as large as 1000 or as small as -1000, and nothing may
+    overflow on the way to them.
 
     Parameters
     ----------
@@ -537,14 +539,15 @@ def numerical_gradient(f: Callable[[Array], Any], x: Array, h: float) -> Array:
     ----------
     f : function from an array to a number
     x : array of any shape
-        Must hold the same values afterwards.
+        Must hold the same values afterwards. It may hold whole numbers, of an integer dtype.
     h : number
         The step.
 
     Returns
     -------
-    gradient : array of the shape of x
+    gradient : array of floats of the shape of x
     """
+    x = x.astype(float)
     gradient = np.zeros_like(x)
     for k in np.ndindex(x.shape):
         x_plus, x_minus = x.copy(), x.copy()
@@ -617,7 +620,8 @@ def clip_by_global_norm(grads: Params, max_norm: float) -> tuple[Params, Array]:
     Parameters
     ----------
     grads : dict of arrays
-        Must hold the same values afterwards. All of them may be zero.
+        Must hold the same values afterwards. All of them may be zero; nothing is divided by a
+        norm of zero.
     max_norm : number above zero
 
     Returns

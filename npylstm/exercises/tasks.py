@@ -25,7 +25,8 @@ Loss: TypeAlias = Callable[[Function, Inputs], Any]
 class Size:
     """The sizes of one trial, all different from each other so that no mix-up can hide.
 
-    An exercise without time, batch or units draws from them whatever it needs.
+    An exercise without time, batch or units draws from them whatever it needs. `edge` names the
+    case that a trial is there for: "saturated" units, the "start" of a run, or "whole" numbers.
     """
 
     label: str
@@ -33,7 +34,7 @@ class Size:
     B: int
     D: int
     H: int
-    saturated: bool = False
+    edge: str = ""
 
     def __str__(self) -> str:
         return f"{self.label}: T={self.T}, B={self.B}, D={self.D}, H={self.H}"
@@ -44,8 +45,10 @@ SIZES = (
     Size("the same sizes, other numbers", T=6, B=3, D=2, H=5),
     Size("more inputs than units", T=4, B=2, D=5, H=3),
     Size("one row, one step", T=1, B=1, D=3, H=2),
-    Size("saturated units", T=5, B=4, D=2, H=3, saturated=True),
+    Size("saturated units", T=5, B=4, D=2, H=3, edge="saturated"),
 )
+START = Size("a mean square that is still zero", T=6, B=3, D=2, H=5, edge="start")
+WHOLE = Size("whole numbers", T=6, B=3, D=2, H=5, edge="whole")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +75,10 @@ class Task:
         What the forward pass adds to the inputs: states and gates.
     loss : function of (forward, inputs)
         The number whose gradient the exercise asks for.
+    sizes : tuple of Size
+        What it is tried with.
+    refused : tuple of str
+        The floating-point errors that the exercise forbids, by NumPy's names for them.
     """
 
     name: str
@@ -84,6 +91,8 @@ class Task:
     forward: str = ""
     run: Callable[[Function, Inputs], Inputs] = lambda _forward, _inputs: {}
     loss: Loss | None = None
+    sizes: tuple[Size, ...] = SIZES
+    refused: tuple[str, ...] = ()
 
     @property
     def student_forward(self) -> str:
@@ -111,8 +120,9 @@ def _normal(rng: np.random.Generator, *shape: int) -> Array:
 
 def _pre_activations(rng: np.random.Generator, size: Size) -> Array:
     z = 2 * _normal(rng, size.B, size.H)
-    if size.saturated:
+    if size.edge == "saturated":
         z[:, 0] = [-1000, -40, 40, 1000]
+        z[0, 1] = 0.0
     return z
 
 
@@ -132,7 +142,7 @@ def _softmax_inputs(rng: np.random.Generator, size: Size) -> Inputs:
     K = size.H + 2
     logits = 2 * _normal(rng, size.B, K)
     labels = rng.integers(K, size=size.B)
-    if size.saturated:
+    if size.edge == "saturated":
         logits[0] += 1000
         logits[1] -= 1000
         logits[2, labels[2]] = -1000
@@ -142,8 +152,8 @@ def _softmax_inputs(rng: np.random.Generator, size: Size) -> Inputs:
 def _weights(rng: np.random.Generator, size: Size, gates: int) -> Inputs:
     columns = gates * size.H
     b = _normal(rng, columns)
-    if size.saturated:
-        b += 800 * rng.integers(-1, 2, size=columns)
+    if size.edge == "saturated":  # every gate: closed in one unit, open in another, free in one
+        b += 800 * rng.permuted(np.resize([-1, 0, 1], (gates, size.H)), axis=1).ravel()
     return {
         "W_x": _normal(rng, size.D, columns) / np.sqrt(size.D),
         "W_h": _normal(rng, size.H, columns) / np.sqrt(size.H),
@@ -203,31 +213,36 @@ def _numerical_gradient_inputs(rng: np.random.Generator, size: Size) -> Inputs:
     def polynomial(x: Array) -> Any:
         return (weight * (x - target) ** 2).sum() + x.sum() ** 2
 
-    h = 1e-4 if size.saturated else 0.1
-    return {"f": polynomial, "x": _normal(rng, size.B, size.D), "h": h}
+    h = 1e-4 if size.edge == "saturated" else 0.1
+    x = _normal(rng, size.B, size.D)
+    if size.edge == "whole":
+        x = rng.integers(-3, 4, x.shape)
+    return {"f": polynomial, "x": x, "h": h}
 
 
 def _rmsprop_inputs(rng: np.random.Generator, size: Size) -> Inputs:
     shape = size.D, size.H
     grad = _normal(rng, *shape)
     ms = rng.uniform(0.1, 2.0, shape)
-    if size.saturated:
+    if size.edge == "saturated":
         grad[0], ms[0] = 0.0, 0.0
+    if size.edge == "start":
+        ms[...] = 0.0
     hyper = {"lr": rng.uniform(0.1, 0.3), "decay": rng.uniform(0.6, 0.9)}
-    eps = 1e-8 if size.saturated else rng.uniform(0.1, 0.5)
+    eps = 1e-8 if size.edge == "saturated" else rng.uniform(0.1, 0.5)
     return {"param": _normal(rng, *shape), "grad": grad, "ms": ms, **hyper, "eps": eps}
 
 
 def _clip_inputs(rng: np.random.Generator, size: Size) -> Inputs:
     grads = _weights(rng, size, gates=1)
     norm = np.sqrt(sum(np.sum(grad**2) for grad in grads.values()))
-    if size.saturated:
+    if size.edge == "saturated":
         grads = {name: np.zeros_like(grad) for name, grad in grads.items()}
     return {"grads": grads, "max_norm": norm * (2.0 if size.D > size.H else 0.4)}
 
 
 def _jacobian_inputs(rng: np.random.Generator, size: Size) -> Inputs:
-    pre_activations = _normal(rng, size.T, size.H) * (30 if size.saturated else 1)
+    pre_activations = _normal(rng, size.T, size.H) * (30 if size.edge == "saturated" else 1)
     return {"hs": np.tanh(pre_activations), "W_h": _normal(rng, size.H, size.H)}
 
 
@@ -360,7 +375,9 @@ PARTS = {
 }
 
 _ALL = (
-    Task("sigmoid", "Logistic function", "activations", 1, ("s",), _sigmoid_inputs),
+    Task(
+        "sigmoid", "Logistic function", "activations", 1, ("s",), _sigmoid_inputs, refused=("over",)
+    ),
     Task(
         "sigmoid_backward",
         "Derivative of the logistic function",
@@ -391,6 +408,7 @@ _ALL = (
         _softmax_inputs,
         forward="softmax_cross_entropy",
         loss=_softmax_loss,
+        refused=("over",),
     ),
     Task("rnn_cell_forward", "One RNN step", "rnn", 1, ("h",), _rnn_cell_inputs),
     Task(
@@ -479,6 +497,7 @@ _ALL = (
         2,
         ("gradient",),
         _numerical_gradient_inputs,
+        sizes=(*SIZES, WHOLE),
     ),
     Task(
         "rmsprop_step",
@@ -487,6 +506,7 @@ _ALL = (
         2,
         ("param", "ms"),
         _rmsprop_inputs,
+        sizes=(*SIZES, START),
     ),
     Task(
         "rmsprop_step_tf1",
@@ -495,6 +515,7 @@ _ALL = (
         1,
         ("param", "ms"),
         _rmsprop_inputs,
+        sizes=(*SIZES, START),
     ),
     Task(
         "clip_by_global_norm",
@@ -503,6 +524,7 @@ _ALL = (
         2,
         ("grads", "norm"),
         _clip_inputs,
+        refused=("divide", "invalid"),
     ),
     Task(
         "jacobian_product_norms",

@@ -10,7 +10,7 @@ import numpy as np
 
 from npylstm.backend import Array
 from npylstm.exercises import solutions
-from npylstm.exercises.tasks import SIZES, Function, Inputs, Loss, Size, Task, find_task
+from npylstm.exercises.tasks import Function, Inputs, Loss, Size, Task, find_task
 
 Outputs: TypeAlias = dict[str, Array]
 
@@ -43,7 +43,7 @@ def name_outputs(task: Task, value: Any) -> Outputs:
     Raises
     ------
     AnswerError
-        If there are too few or too many, or one of them is not an array of real numbers.
+        If there are too few or too many, or one of them is no array.
     """
     if value is None:
         raise AnswerError("returns None: is the return line missing?")
@@ -63,7 +63,7 @@ def name_outputs(task: Task, value: Any) -> Outputs:
         entries = one if isinstance(one, dict) else {"": one}
         for key, entry in entries.items():
             label = f"{name}[{key}]" if key else name
-            outputs[label] = _real_array(label, entry)
+            outputs[label] = _array(label, entry)
     return outputs
 
 
@@ -75,16 +75,12 @@ def _flatten(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _real_array(label: str, value: Any) -> Array:
+def _array(label: str, value: Any) -> Array:
     try:
         array = np.array(value)
     except Exception as error:  # whatever an object says when it is asked for its numbers
         raise AnswerError(f"returns {label} as something that is no array: {error}") from None
-    if array.ndim == 0 and array.dtype.kind == "i":
-        array = array.astype(float)
-    if array.dtype.kind != "f":
-        raise AnswerError(f"returns {label} as {array.dtype}, expected floating-point numbers")
-    return array
+    return array.astype(float) if array.ndim == 0 and array.dtype.kind == "i" else array
 
 
 def split_gates(task: Task, outputs: Outputs) -> Outputs:
@@ -102,7 +98,7 @@ def split_gates(task: Task, outputs: Outputs) -> Outputs:
 def make_trials(task: Task, forward: Function, seed: int) -> tuple[Trial, ...]:
     """Draw the trials of an exercise, with the gradients of that forward function."""
     trials = []
-    for number, size in enumerate(SIZES):
+    for number, size in enumerate(task.sizes):
         inputs = task.inputs(np.random.default_rng([seed, number]), size)
         with np.errstate(all="ignore"):
             inputs |= task.run(forward, inputs)
