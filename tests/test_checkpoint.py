@@ -14,6 +14,7 @@ import tracemalloc
 import zipfile
 import zlib
 from io import BytesIO
+from pathlib import Path
 
 import numpy as np
 import pytest
