@@ -69,6 +69,7 @@ def to_torch(layer: Layer | Cell, params: Params) -> Arrays:
     >>> import torch
     >>> module = torch.nn.LSTM(3, 4, dtype=torch.float64)
     >>> module.load_state_dict({name: torch.tensor(a) for name, a in state_dict.items()})
+    <All keys matched successfully>
     """
     return _encode(PYTORCH, layer, params, _torch_name(layer))
 
