@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from npylstm.backend import Array
+from npylstm.backend import AnyArray, Array
 from npylstm.exercises import solutions
 from npylstm.exercises.solutions import Params
 
@@ -214,7 +214,7 @@ def _numerical_gradient_inputs(rng: np.random.Generator, size: Size) -> Inputs:
         return (weight * (x - target) ** 2).sum() + x.sum() ** 2
 
     h = 1e-4 if size.edge == "saturated" else 0.1
-    x = _normal(rng, size.B, size.D)
+    x: AnyArray = _normal(rng, size.B, size.D)
     if size.edge == "whole":
         x = rng.integers(-3, 4, x.shape)
     return {"f": polynomial, "x": x, "h": h}
