@@ -216,7 +216,7 @@ def _numerical_gradient_inputs(rng: np.random.Generator, size: Size) -> Inputs:
     h = 1e-4 if size.edge == "saturated" else 0.1
     x: AnyArray = _normal(rng, size.B, size.D)
     if size.edge == "whole":
-        x = rng.integers(-3, 4, x.shape)
+        x = rng.integers(-3, 4, (size.B, size.D))
     return {"f": polynomial, "x": x, "h": h}
 
 
