@@ -28,6 +28,7 @@ CELLS = {
     "gru": GRUCell(3, 4),
     "gru-after": GRUCell(3, 4, reset_after=True),
     **{name: RNNCell(3, 4, name) for name in ACTIVATIONS},
+    "rnn-clip": RNNCell(3, 4, preactivation_clip=0.8),
     **{name: LSTMVariant.preset(name, 3, 4, truncated=False) for name in PRESETS},
 }
 every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)

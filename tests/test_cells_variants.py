@@ -26,6 +26,16 @@ OPTIONS = {
     "projection-clip": {"projection_size": 2, "projection_clip": 0.2},
     "relu": {"output_activation": "relu", "input_activation": "relu"},
     "1997-squashing": {"input_activation": "logistic_g", "output_activation": "logistic_h"},
+    "preactivation-clip": {"preactivation_clip": 0.6, "peepholes": True},
+    "gate-activation": {"gate_activation": "hard_sigmoid:0.2:0.5", "peepholes": True},
+    "odd-gates": {"gate_activation": "softsign", "input_activation": "leaky_relu:0.1"},
+    "clipped-blocks-recur": {
+        "preactivation_clip": 0.6,
+        "gate_activation": "softplus",
+        "block_size": 2,
+        "gate_recurrence": "all",
+    },
+    "clipped-coupled": {"preactivation_clip": 0.6, "coupled": True, "gate_activation": "elu:1"},
     "blocks": {"block_size": 2},
     "blocks-peepholes": {"block_size": 2, "peepholes": True},
     "all-recur": {"gate_recurrence": "all"},
@@ -106,7 +116,8 @@ def assert_close(got, expected, tolerance=1e-12):
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_gradients_of_each_option_are_the_numerical_ones(options, lengths):
     # The complex step looks at a single point; differences would straddle the kinks of relu.
-    method = "complex" if "relu" in options.values() else "both"
+    kinks = "relu" in str(options) or "hard" in str(options) or "preactivation_clip" in options
+    method = "complex" if kinks else "both"
     cell = LSTMVariant(D, H, **options)
     report = check_layer(cell, T, B, lengths, method, max_entries=12, rng=1)
     assert report.ok, f"\n{report}"

@@ -15,6 +15,9 @@ CELLS = {
     "after": GRUCell(D, H, reset_after=True),
     "before-logistic": GRUCell(D, H, activation="logistic"),
     "after-identity": GRUCell(D, H, reset_after=True, activation="identity"),
+    "before-clip": GRUCell(D, H, preactivation_clip=0.7),
+    "after-clip": GRUCell(D, H, True, gate_activation="softsign", preactivation_clip=0.7),
+    "hard-gates": GRUCell(D, H, activation="elu:1", gate_activation="hard_sigmoid:0.2:0.5"),
 }
 every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 

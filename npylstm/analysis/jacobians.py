@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from npylstm.backend import Array, array_module
-from npylstm.cells import ACTIVATIONS, Cache, Cell, LSTMCell, Params, RNNCell, mT
+from npylstm.cells import Cache, Cell, LSTMCell, Params, RNNCell, find_activation, mT
 from npylstm.sequence import unroll
 
 
@@ -48,8 +48,9 @@ def step_jacobian(cell: Cell, params: Params, cache: Cache) -> Array:
 
 def _rnn_jacobian(cell: RNNCell, params: Params, cache: Cache) -> Array:
     """Return J = diag(φ'(z)) W_hᵀ (Pascanu et al. 2013, eq. 5, for rows)."""
-    _, _, h = cache
-    return ACTIVATIONS[cell.activation].slope(h)[..., None] * mT(params["W_h"])
+    _, _, h, passes = cache
+    slope = find_activation(cell.activation).slope(h) * passes
+    return slope[..., None] * mT(params["W_h"])
 
 
 def _lstm_jacobian(params: Params, cache: Cache) -> Array:
@@ -167,7 +168,7 @@ def rnn_bound(cell: RNNCell, params: Params, lags: NDArray[Any]) -> Array:
         Numbers of steps.
     """
     sigma_max = np.linalg.norm(params["W_h"], ord=2)
-    factor = float(sigma_max * ACTIVATIONS[cell.activation].max_slope)
+    factor = float(sigma_max * find_activation(cell.activation).max_slope)
     bound: Array = np.power(factor, lags)
     return bound
 

@@ -1,6 +1,14 @@
 """Cells: one time step of a recurrent network, forward and backward."""
 
-from npylstm.cells.activations import ACTIVATIONS, check_activation, sigmoid, tanh
+from npylstm.cells.activations import (
+    ACTIVATIONS,
+    ALIASES,
+    PARAMETRIC,
+    check_activation,
+    find_activation,
+    sigmoid,
+    tanh,
+)
 from npylstm.cells.base import Cache, Cell, Params, State, map_state, mT
 from npylstm.cells.chrono_bias import chrono
 from npylstm.cells.gru import GRUCell, GRUState
@@ -18,6 +26,8 @@ from npylstm.cells.rnn import RNNCell, RNNState
 
 __all__ = [
     "ACTIVATIONS",
+    "ALIASES",
+    "PARAMETRIC",
     "PRESETS",
     "Cache",
     "Cell",
@@ -36,6 +46,7 @@ __all__ = [
     "chrono",
     "draw",
     "draw_kernel",
+    "find_activation",
     "mT",
     "map_state",
     "orthogonal",

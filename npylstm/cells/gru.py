@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from npylstm.backend import Array, Rng, array_module
-from npylstm.cells.activations import ACTIVATIONS, check_activation, sigmoid
+from npylstm.cells.activations import Passes, check_activation, check_clip, clip, find_activation
 from npylstm.cells.base import Cache, Cell, Params, State, mT
 from npylstm.cells.initializers import cast, check_initializers, draw_kernel
 from npylstm.checks import check_flag, check_number, check_size
@@ -19,7 +19,10 @@ class GRUState(NamedTuple):
 
 
 class GRUCache(NamedTuple):
-    """What a step keeps: x (B, D), the rest (B, H); q only with `reset_after`."""
+    """What a step keeps: x (B, D), the rest (B, H); q only with `reset_after`.
+
+    `passes` says where a clip let through the arguments of both gates (B, 2H) and of n.
+    """
 
     x: Array
     h_prev: Array
@@ -27,6 +30,7 @@ class GRUCache(NamedTuple):
     u: Array
     n: Array
     q: Array | None
+    passes: tuple[Passes, Passes]
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,9 @@ class GRUCell(Cell):
         dq = dz_n ⊙ r       dr = dz_n ⊙ q       dW_hn = h_prevᵀ dq      db_h = Σ_batch dq
         dh_prev = dh ⊙ u + dz_r W_hrᵀ + dz_u W_huᵀ + dq W_hnᵀ
 
+    With another `gate_activation` its slope takes the place of r(1-r) and u(1-u). A
+    `preactivation_clip` cuts the arguments of σ and φ; dz is 0 where it cut.
+
     Parameters
     ----------
     input_size : int
@@ -69,7 +76,7 @@ class GRUCell(Cell):
         False: the reset gate multiplies h_prev before the product, as in Cho et al. and
         TensorFlow 1. True: after it, with a bias b_h of its own, as in cuDNN, PyTorch and Keras.
     activation : str
-        φ, one of `npylstm.cells.ACTIVATIONS`.
+        φ, as `npylstm.cells.check_activation` takes it.
     gate_bias : float
         What both gates' parts of b start at: 1 in TensorFlow 1, which begins by keeping the
         state; 0 in PyTorch and Keras.
@@ -77,11 +84,16 @@ class GRUCell(Cell):
         How W_x and W_h are drawn, together as one matrix: see `npylstm.cells.draw`.
     recurrent_initializer : str, optional
         How each gate's block of W_h is drawn instead.
+    gate_activation : str
+        What makes r and u, in place of σ.
+    preactivation_clip : float, optional
+        The largest |argument| of a gate or of φ; values beyond it are set to it, as in ONNX's GRU.
 
     Raises
     ------
     ValueError
-        A size below one, a bias that is no finite number, an unknown activation or initialiser.
+        A size below one, a bias that is no finite number, an unknown activation or initialiser, a
+        negative clip.
 
     Examples
     --------
@@ -99,13 +111,17 @@ class GRUCell(Cell):
     gate_bias: float = 1.0
     kernel_initializer: str = "glorot_uniform"
     recurrent_initializer: str | None = None
+    gate_activation: str = "logistic"
+    preactivation_clip: float | None = None
     gates: ClassVar[tuple[str, ...]] = ("r", "u", "n")
 
     def __post_init__(self) -> None:
         check_size("input_size", self.input_size)
         check_size("hidden_size", self.hidden_size)
         check_flag("reset_after", self.reset_after)
-        check_activation("activation", self.activation)
+        for name in ("activation", "gate_activation"):
+            object.__setattr__(self, name, check_activation(name, getattr(self, name)))
+        check_clip("preactivation_clip", self.preactivation_clip)
         check_number("gate_bias", self.gate_bias)
         check_initializers(self.kernel_initializer, self.recurrent_initializer)
 
@@ -144,30 +160,32 @@ class GRUCell(Cell):
         W_hg, W_hn = params["W_h"][..., : 2 * H], params["W_h"][..., 2 * H :]
 
         a = x @ params["W_x"] + params["b"][..., None, :]
-        r, u = xp.split(sigmoid(a[..., : 2 * H] + h_prev @ W_hg), 2, axis=-1)
+        z_g, z_g_passes = clip(a[..., : 2 * H] + h_prev @ W_hg, self.preactivation_clip)
+        r, u = xp.split(find_activation(self.gate_activation).function(z_g), 2, axis=-1)
         if self.reset_after:
             q = h_prev @ W_hn + params["b_h"][..., None, :]
             z_n = a[..., 2 * H :] + r * q
         else:
             q = None
             z_n = a[..., 2 * H :] + (r * h_prev) @ W_hn
-        n = ACTIVATIONS[self.activation].function(z_n)
+        z_n, z_n_passes = clip(z_n, self.preactivation_clip)
+        n = find_activation(self.activation).function(z_n)
 
         h = u * h_prev + (1 - u) * n
-        return GRUState(h), GRUCache(x, h_prev, r, u, n, q)
+        return GRUState(h), GRUCache(x, h_prev, r, u, n, q, (z_g_passes, z_n_passes))
 
     def backward(
         self, params: Params, cache: Cache, dstate: GRUState
     ) -> tuple[Array, GRUState, Params]:
         """Carry the gradient one step back; see `Cell.backward`."""
-        x, h_prev, r, u, n, q = cache
+        x, h_prev, r, u, n, q, (z_g_passes, z_n_passes) = cache
         (dh,) = dstate
         xp, H = array_module(x), self.hidden_size
         W_hg, W_hn = params["W_h"][..., : 2 * H], params["W_h"][..., 2 * H :]
         grads: Params = {}
 
         du, dn = dh * (h_prev - n), dh * (1 - u)
-        dz_n = dn * ACTIVATIONS[self.activation].slope(n)
+        dz_n = dn * find_activation(self.activation).slope(n) * z_n_passes
         if self.reset_after:
             dr, dq = dz_n * q, dz_n * r
             dW_hn, dh_prev = mT(h_prev) @ dq, dq @ mT(W_hn)
@@ -175,7 +193,8 @@ class GRUCell(Cell):
         else:
             dm = dz_n @ mT(W_hn)
             dr, dW_hn, dh_prev = dm * h_prev, mT(r * h_prev) @ dz_n, dm * r
-        dz_g = xp.concatenate([dr * r * (1 - r), du * u * (1 - u)], axis=-1)
+        slope = find_activation(self.gate_activation).slope
+        dz_g = xp.concatenate([dr * slope(r), du * slope(u)], axis=-1) * z_g_passes
         dz = xp.concatenate([dz_g, dz_n], axis=-1)
 
         dW_h = xp.concatenate([mT(h_prev) @ dz_g, dW_hn], axis=-1)

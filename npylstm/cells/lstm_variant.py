@@ -4,12 +4,12 @@ The step to read first is `npylstm.cells.lstm`; without options this one compute
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from npylstm.backend import AnyArray, Array, Rng, array_module
-from npylstm.cells.activations import ACTIVATIONS, check_activation, sigmoid
+from npylstm.backend import Array, Rng, array_module
+from npylstm.cells.activations import Passes, check_activation, check_clip, clip, find_activation
 from npylstm.cells.base import Cache, Cell, Params, State, mT
 from npylstm.cells.initializers import cast, check_initializers, draw, draw_kernel
 from npylstm.cells.lstm import LSTMState
@@ -45,12 +45,11 @@ class RecurrentGatesState(NamedTuple):
     r: Array
 
 
-Passes: TypeAlias = AnyArray | float
-"""Where a gradient passes a clip: an array of booleans, or 1 everywhere."""
-
-
 class LSTMVariantCache(NamedTuple):
-    """What a step keeps: gates, c, φ_h(c) and m as each cell sees them (B, H), the clips' masks."""
+    """What a step keeps: gates, c, φ_h(c) and m as each cell sees them (B, H), the clips' masks.
+
+    `z_passes` has the masks of z_i, z_f, z_o and z_g.
+    """
 
     x: Array
     state: Any
@@ -63,6 +62,7 @@ class LSTMVariantCache(NamedTuple):
     m: Array
     c_passes: Passes
     h_passes: Passes
+    z_passes: tuple[Passes, Passes, Passes, Passes]
 
 
 _FLAGS = ("peepholes", "input_gate", "forget_gate", "output_gate", "coupled", "truncated")
@@ -98,6 +98,9 @@ class LSTMVariant(Cell):
         dr_prev = dz W_rᵀ           dW_r = r_prevᵀ dz   dp_o = Σ_batch dz_o ⊙ c
                                     db = Σ_batch dz
 
+    With another `gate_activation` its slope takes the place of i(1-i), f(1-f) and o(1-o). A
+    `preactivation_clip` cuts the arguments of all four; dz is 0 where it cut.
+
     A gate that is absent is 1. In a block of C cells there is one gate of each kind for all: G =
     H / C gates a kind, each of which gets Σ_block p ⊙ c from its cells, and Σ_block di back.
 
@@ -122,7 +125,7 @@ class LSTMVariant(Cell):
     coupled : bool
         f = 1 - i in place of a forget gate of its own.
     input_activation, output_activation : str
-        φ_g and φ_h, each one of `npylstm.cells.ACTIVATIONS`.
+        φ_g and φ_h, as `npylstm.cells.check_activation` takes them.
     projection_size : int, optional
         P, the width of h; without it there is no W_p, and P = H.
     cell_clip, projection_clip : float, optional
@@ -141,6 +144,11 @@ class LSTMVariant(Cell):
         diagonal of an (H, H) matrix, W_p and W_r: see `npylstm.cells.draw`.
     recurrent_initializer : str, optional
         How each gate's block of W_h is drawn instead.
+    gate_activation : str
+        What makes i, f and o, in place of σ.
+    preactivation_clip : float, optional
+        The largest |argument| of a gate or of φ_g; values beyond it are set to it, as in ONNX's
+        LSTM. c is not clipped by it.
 
     Raises
     ------
@@ -177,6 +185,8 @@ class LSTMVariant(Cell):
     truncated: bool = False
     kernel_initializer: str = "glorot_uniform"
     recurrent_initializer: str | None = None
+    gate_activation: str = "logistic"
+    preactivation_clip: float | None = None
 
     @classmethod
     def preset(cls, name: str, input_size: int, hidden_size: int, **options: Any) -> "LSTMVariant":
@@ -196,8 +206,9 @@ class LSTMVariant(Cell):
         check_number("forget_bias", self.forget_bias)
         for flag in _FLAGS:
             check_flag(flag, getattr(self, flag))
-        check_activation("input_activation", self.input_activation)
-        check_activation("output_activation", self.output_activation)
+        for name in ("input_activation", "output_activation", "gate_activation"):
+            object.__setattr__(self, name, check_activation(name, getattr(self, name)))
+        check_clip("preactivation_clip", self.preactivation_clip)
         if self.projection_size is not None:
             check_size("projection_size", self.projection_size)
         for name in ("cell_clip", "projection_clip"):
@@ -313,19 +324,21 @@ class LSTMVariant(Cell):
             fed = z_r.shape[-1]
             z = xp.concatenate([z[..., :fed] + z_r, z[..., fed:]], axis=-1)
 
-        i = self._gate("i", params, z, c_prev)
-        f = 1 - i if self.coupled else self._gate("f", params, z, c_prev)
-        g = ACTIVATIONS[self.input_activation].function(z[..., self.gate_columns["g"]])
-        c, c_passes = _clip(f * c_prev + i * g, self.cell_clip)
-        o = self._gate("o", params, z, c)
-        phi_c = ACTIVATIONS[self.output_activation].function(c)
+        i, i_passes = self._gate("i", params, z, c_prev)
+        f, f_passes = (1 - i, 1.0) if self.coupled else self._gate("f", params, z, c_prev)
+        z_g, g_passes = clip(z[..., self.gate_columns["g"]], self.preactivation_clip)
+        g = find_activation(self.input_activation).function(z_g)
+        c, c_passes = clip(f * c_prev + i * g, self.cell_clip)
+        o, o_passes = self._gate("o", params, z, c)
+        phi_c = find_activation(self.output_activation).function(c)
         m = o * phi_c
         h: Array = m
         h_passes: Passes = 1.0
         if self.projection_size is not None:
-            h, h_passes = _clip(m @ params["W_p"], self.projection_clip)
+            h, h_passes = clip(m @ params["W_p"], self.projection_clip)
 
-        cache = LSTMVariantCache(x, state, i, f, o, g, c, phi_c, m, c_passes, h_passes)
+        z_passes = i_passes, f_passes, o_passes, g_passes
+        cache = LSTMVariantCache(x, state, i, f, o, g, c, phi_c, m, c_passes, h_passes, z_passes)
         if self.gate_recurrence is None:
             return LSTMState(h, c), cache
         gates = {"i": i, "f": f, "o": o}
@@ -334,7 +347,8 @@ class LSTMVariant(Cell):
 
     def backward(self, params: Params, cache: Cache, dstate: Any) -> tuple[Array, Any, Params]:
         """Carry the gradient one step back; see `Cell.backward`."""
-        x, state, i, f, o, g, c, phi_c, m, c_passes, h_passes = cache
+        x, state, i, f, o, g, c, phi_c, m, c_passes, h_passes, z_passes = cache
+        i_passes, f_passes, o_passes, g_passes = z_passes
         h_prev, c_prev = state[:2]
         dh, dc = dstate[:2]
         xp = array_module(x)
@@ -345,16 +359,16 @@ class LSTMVariant(Cell):
         if self.projection_size is not None:
             dh = dh * h_passes
             grads["W_p"], dm = mT(m) @ dh, dh @ mT(params["W_p"])
-        dz["o"] = self._gate_backward("o", o, dm * phi_c, dstate)
-        dc = dc + dm * o * ACTIVATIONS[self.output_activation].slope(phi_c)
+        dz["o"] = self._gate_backward("o", o, dm * phi_c, dstate) * o_passes
+        dc = dc + dm * o * find_activation(self.output_activation).slope(phi_c)
         dc = (dc + self._peephole_backward("o", params, dz)) * c_passes
 
         di, df, dg = dc * g, dc * c_prev, dc * i
         if self.coupled:
             di = di - df
-        dz["i"] = self._gate_backward("i", i, di, dstate)
-        dz["f"] = self._gate_backward("f", f, df, dstate)
-        dz["g"] = dg * ACTIVATIONS[self.input_activation].slope(g)
+        dz["i"] = self._gate_backward("i", i, di, dstate) * i_passes
+        dz["f"] = self._gate_backward("f", f, df, dstate) * f_passes
+        dz["g"] = dg * find_activation(self.input_activation).slope(g) * g_passes
         dc_prev = dc * f
         dc_prev = dc_prev + self._peephole_backward("i", params, dz)
         dc_prev = dc_prev + self._peephole_backward("f", params, dz)
@@ -372,21 +386,27 @@ class LSTMVariant(Cell):
         dr_prev = self._recur_backward(dz_fed, params["W_r"])
         return dx, RecurrentGatesState(dh_prev, dc_prev, dr_prev), grads
 
-    def _gate(self, name: str, params: Params, z: Array, c: Array) -> Array:
-        """Return a gate as each cell sees it (B, H): the same within a block, 1 if it is absent."""
+    def _gate(self, name: str, params: Params, z: Array, c: Array) -> tuple[Array, Passes]:
+        """Return a gate as each cell sees it (B, H), and where the clip let its z (B, G) pass.
+
+        It is the same within a block, and 1 if it is absent.
+        """
         if name not in self.gates:
-            return array_module(c).ones_like(c)
+            return array_module(c).ones_like(c), 1.0
         z_gate = z[..., self.gate_columns[name]]
         if self.peepholes:
             z_gate = z_gate + self._sum_blocks(params[f"p_{name}"][..., None, :] * c)
-        return self._spread(sigmoid(z_gate))
+        z_gate, passes = clip(z_gate, self.preactivation_clip)
+        return self._spread(find_activation(self.gate_activation).function(z_gate)), passes
 
     def _gate_backward(self, name: str, gate: Array, dgate: Array, dstate: Any) -> Array:
-        """Return dz (B, G) of a gate; it is 0 for an absent one, as the slope of σ is at 1."""
+        """Return dz (B, G) of a gate, before its clip; no one reads an absent gate's."""
         a, da = gate[..., :: self.block_size], self._sum_blocks(dgate)
         if self.gate_recurrence is not None and name in self.gates:
             da = da + dstate.r[..., self.gate_columns[name]]
-        return da * a * (1 - a)
+        if self.gate_activation == "logistic":
+            return da * a * (1 - a)  # to the last bit as in LSTMCell
+        return da * find_activation(self.gate_activation).slope(a)
 
     def _peephole_backward(self, name: str, params: Params, dz: Params) -> Array | float:
         """Return what the error of a gate sends through its peephole to the cells (B, H)."""
@@ -409,12 +429,3 @@ class LSTMVariant(Cell):
         """Sum over the cells of each block: (B, H) to (B, G)."""
         C = self.block_size
         return a if C == 1 else a.reshape(*a.shape[:-1], self.hidden_size // C, C).sum(axis=-1)
-
-
-def _clip(a: Array, limit: float | None) -> tuple[Array, Passes]:
-    """Clip a to [-limit, limit]; return also where the gradient passes: up to the limit itself."""
-    if limit is None:
-        return a, 1.0
-    xp = array_module(a)
-    passes = abs(a.real) <= limit
-    return xp.where(passes, a, float(limit) * xp.sign(a.real)), passes

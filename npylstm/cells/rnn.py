@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from npylstm.backend import Array, Rng
-from npylstm.cells.activations import ACTIVATIONS, check_activation
+from npylstm.cells.activations import Passes, check_activation, check_clip, clip, find_activation
 from npylstm.cells.base import Cache, Cell, Params, State, mT
 from npylstm.cells.initializers import cast, check_initializers, draw_kernel
 from npylstm.checks import check_size
@@ -19,11 +19,12 @@ class RNNState(NamedTuple):
 
 
 class RNNCache(NamedTuple):
-    """What a step keeps: x (B, D), h_prev and h (B, H)."""
+    """What a step keeps: x (B, D), h_prev and h (B, H), and where a clip let z pass."""
 
     x: Array
     h_prev: Array
     h: Array
+    passes: Passes
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class RNNCell(Cell):
 
     and backwards, with dh = ∂L/∂h and φ' written in terms of h::
 
-        dz      = dh ⊙ φ'(z)
+        dz      = dh ⊙ φ'(z)            with `preactivation_clip` 0 where z was cut
         dx      = dz W_xᵀ           dW_x = xᵀ dz
         dh_prev = dz W_hᵀ           dW_h = h_prevᵀ dz        db = Σ_batch dz
 
@@ -48,17 +49,19 @@ class RNNCell(Cell):
     hidden_size : int
         H, the number of units.
     activation : str
-        φ, one of `npylstm.cells.ACTIVATIONS`.
+        φ, as `npylstm.cells.check_activation` takes it.
     kernel_initializer : str
         How W_x and W_h are drawn, together as one matrix: see `npylstm.cells.draw`.
     recurrent_initializer : str, optional
         How W_h is drawn instead: `"orthogonal"`, or `"identity"`, which with
         `activation="relu"` makes an IRNN (Le, Jaitly & Hinton 2015).
+    preactivation_clip : float, optional
+        The largest |z|; values beyond it are set to it, as in ONNX's RNN.
 
     Raises
     ------
     ValueError
-        A size below one, an unknown activation or initialiser.
+        A size below one, an unknown activation or initialiser, a negative clip.
 
     Examples
     --------
@@ -74,12 +77,15 @@ class RNNCell(Cell):
     activation: str = "tanh"
     kernel_initializer: str = "glorot_uniform"
     recurrent_initializer: str | None = None
+    preactivation_clip: float | None = None
     gates: ClassVar[tuple[str, ...]] = ("h",)
 
     def __post_init__(self) -> None:
         check_size("input_size", self.input_size)
         check_size("hidden_size", self.hidden_size)
-        check_activation("activation", self.activation)
+        activation = check_activation("activation", self.activation)
+        object.__setattr__(self, "activation", activation)
+        check_clip("preactivation_clip", self.preactivation_clip)
         check_initializers(self.kernel_initializer, self.recurrent_initializer)
 
     @property
@@ -110,15 +116,16 @@ class RNNCell(Cell):
         self.check(params, x, state)
         (h_prev,) = state
         z = x @ params["W_x"] + h_prev @ params["W_h"] + params["b"][..., None, :]
-        h = ACTIVATIONS[self.activation].function(z)
-        return RNNState(h), RNNCache(x, h_prev, h)
+        z, passes = clip(z, self.preactivation_clip)
+        h = find_activation(self.activation).function(z)
+        return RNNState(h), RNNCache(x, h_prev, h, passes)
 
     def backward(
         self, params: Params, cache: Cache, dstate: RNNState
     ) -> tuple[Array, RNNState, Params]:
         """Carry the gradient one step back; see `Cell.backward`."""
-        x, h_prev, h = cache
+        x, h_prev, h, passes = cache
         (dh,) = dstate
-        dz = dh * ACTIVATIONS[self.activation].slope(h)
+        dz = dh * find_activation(self.activation).slope(h) * passes
         grads = {"W_x": mT(x) @ dz, "W_h": mT(h_prev) @ dz, "b": dz.sum(axis=-2)}
         return dz @ mT(params["W_x"]), RNNState(dz @ mT(params["W_h"])), grads

@@ -84,7 +84,11 @@ class GPUTape(NamedTuple):
 
 def applies(cell: Cell, xs: Array) -> bool:
     """Whether the kernels here can run `cell` on xs: on a GPU, a plain LSTM, tanh or relu RNN."""
-    known = type(cell) is LSTMCell or (type(cell) is RNNCell and cell.activation in RNN_ACTIVATIONS)
+    known = type(cell) is LSTMCell or (
+        type(cell) is RNNCell
+        and cell.activation in RNN_ACTIVATIONS
+        and cell.preactivation_clip is None
+    )
     return known and hasattr(array_module(xs), "ElementwiseKernel")
 
 

@@ -19,7 +19,7 @@ Read the cells and `unroll` first; here the same mathematics is arranged for spe
   zeros, and every slope comes out as zero but ∂c/∂c_prev = 1.
 """
 
-from dataclasses import replace
+from dataclasses import MISSING, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,7 +27,7 @@ from numpy import add, matmul, multiply, subtract, tanh
 from numpy.lib.stride_tricks import as_strided
 
 from npylstm.backend import Array
-from npylstm.cells import ACTIVATIONS, Cell, GRUCell, LSTMCell, LSTMVariant, Params, RNNCell
+from npylstm.cells import Cell, GRUCell, LSTMCell, LSTMVariant, Params, RNNCell, find_activation
 from npylstm.sequence.unroll import Lengths, alive_mask, check_gradients, check_sequence
 from npylstm.sequence.workspace import borrow
 
@@ -36,6 +36,17 @@ FLUSH_EVERY = 16
 
 
 PEEPHOLES = ("p_i", "p_f", "p_o")
+
+FOR_INIT = ("forget_bias", "gate_bias", "kernel_initializer", "recurrent_initializer")
+"""Options of a cell that matter to its `init` alone."""
+
+COVERED: dict[type[Cell], tuple[str, ...]] = {
+    RNNCell: (*FOR_INIT, "activation"),
+    GRUCell: (*FOR_INIT, "reset_after", "activation"),
+    LSTMCell: FOR_INIT,
+    LSTMVariant: (*FOR_INIT, "peepholes"),
+}
+"""The cells with a kernel, and which of their options may have any value."""
 
 HOLD = np.array([0.0, 1.0, 0.0])[:, None, None]
 """i, f and o of a sequence that has ended."""
@@ -88,8 +99,12 @@ def why_not_fused(
     cell: Cell, params: Params, xs: Array, state0: Any = None, state_mask: Array | None = None
 ) -> str | None:
     """Return why the fused kernels can't compute this sequence; None if they can."""
-    if not _has_kernel(cell):
+    if type(cell) not in COVERED:
         return f"there is no fused kernel for {cell}"
+    for field in fields(cell):  # type: ignore[arg-type]  # COVERED holds dataclasses
+        value = getattr(cell, field.name)
+        if field.default not in (MISSING, value) and field.name not in COVERED[type(cell)]:
+            return f"the fused kernels have no {field.name} = {value!r} as in {cell}"
     if state_mask is not None:
         return "the fused kernels have no dropout of the state"
     arrays = [xs, *params.values(), *(state0 or ())]
@@ -101,15 +116,6 @@ def why_not_fused(
     if xs.ndim > 3 or any(w.ndim > 2 for w in params.values()):
         return "the fused kernels run one network, without leading axes"
     return None
-
-
-def _has_kernel(cell: Cell) -> bool:
-    if type(cell) is LSTMVariant:
-        # Of its options peepholes alone are covered; the others named here matter to `init` only.
-        free = ("peepholes", "forget_bias", "kernel_initializer", "recurrent_initializer")
-        plain = LSTMVariant(cell.input_size, cell.hidden_size)
-        return replace(cell, **{name: getattr(plain, name) for name in free}) == plain
-    return type(cell) in (LSTMCell, GRUCell, RNNCell)
 
 
 def fused(
@@ -263,7 +269,7 @@ def _gru_steps(
     """
     (T, H, B), D, dtype = hs.shape, xs.shape[-1], hs.dtype
     half = np.array(0.5, dtype)
-    activation = ACTIVATIONS[cell.activation]
+    activation = find_activation(cell.activation)
     q, r, u, n = blocks = np.empty((4, H, B), dtype)
     rq, gap, u_gap = np.empty((3, H, B), dtype)
     gates, q_gates = blocks[1:3], blocks[:3].reshape(3 * H, B)
@@ -337,7 +343,7 @@ def _rnn_steps(
     """Fill us and hs as `_lstm_steps` does; return ∂h/∂z (T, H, B), and nothing more."""
     T, H, B = hs.shape
     W = _stacked_weights(params)
-    activation = ACTIVATIONS[cell.activation]
+    activation = find_activation(cell.activation)
     slopes = _entries(T, (H, B), hs.dtype, keep_tape)
     for t in range(T):
         us[t, H + 1 :] = xs[t].T
