@@ -50,7 +50,8 @@ def _rnn_jacobian(cell: RNNCell, params: Params, cache: Cache) -> Array:
     """Return J = diag(φ'(z)) W_hᵀ (Pascanu et al. 2013, eq. 5, for rows)."""
     _, _, h, passes = cache
     slope = find_activation(cell.activation).slope(h) * passes
-    return slope[..., None] * mT(params["W_h"])
+    jacobian: Array = slope[..., None] * mT(params["W_h"])
+    return jacobian
 
 
 def _lstm_jacobian(params: Params, cache: Cache) -> Array:

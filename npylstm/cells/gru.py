@@ -164,7 +164,7 @@ class GRUCell(Cell):
         r, u = xp.split(find_activation(self.gate_activation).function(z_g), 2, axis=-1)
         if self.reset_after:
             q = h_prev @ W_hn + params["b_h"][..., None, :]
-            z_n = a[..., 2 * H :] + r * q
+            z_n: Array = a[..., 2 * H :] + r * q
         else:
             q = None
             z_n = a[..., 2 * H :] + (r * h_prev) @ W_hn

@@ -115,7 +115,7 @@ class RNNCell(Cell):
         """Run one step; see `Cell.forward`."""
         self.check(params, x, state)
         (h_prev,) = state
-        z = x @ params["W_x"] + h_prev @ params["W_h"] + params["b"][..., None, :]
+        z: Array = x @ params["W_x"] + h_prev @ params["W_h"] + params["b"][..., None, :]
         z, passes = clip(z, self.preactivation_clip)
         h = find_activation(self.activation).function(z)
         return RNNState(h), RNNCache(x, h_prev, h, passes)

@@ -373,7 +373,7 @@ MISTAKES = {
             "h = u * h_prev + (1 - u) * n\n        return",
             "h = h_prev\n        h *= u\n        h += (1 - u) * n\n        return",
         ),
-        ("z_n = a[..., 2 * H :] + r * q", "z_n = a[..., 2 * H :] + q"),
+        ("= a[..., 2 * H :] + r * q", "= a[..., 2 * H :] + q"),
         ("(r * h_prev) @ W_hn\n        z_n,", "r * (h_prev @ W_hn)\n        z_n,"),
         ('q = h_prev @ W_hn + params["b_h"][..., None, :]', "q = h_prev @ W_hn"),
         ("du, dn = dh * (h_prev - n), dh * (1 - u)", "du, dn = dh * (n - h_prev), dh * (1 - u)"),
