@@ -2,9 +2,11 @@
 
 Exit codes: 0 done, 1 a check or a training run failed, 2 the input is not sound, 130 interrupted.
 """
+# PYTHON_ARGCOMPLETE_OK
 
 import argparse
 import contextlib
+import importlib
 import json
 import multiprocessing
 import os
@@ -24,6 +26,7 @@ from threadpoolctl import threadpool_limits
 from npylstm import __version__
 from npylstm.backend import available_devices, resolve_device
 from npylstm.checks import check_choice, check_number
+from npylstm.course import notebooks, start_course
 from npylstm.sequence import Recurrent, why_not_fused
 from npylstm.training import CELL_KINDS, Run, RunSettings, TrainingState
 
@@ -50,8 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     SystemExit
         With code 2, after one line on standard error, when the input is not sound.
     """
-    options = vars(_parser().parse_args(arguments))
-    command: Callable[..., int] = options.pop("command")
+    parser = _parser()
+    with contextlib.suppress(ImportError):  # an extra: completes commands and options in a shell
+        importlib.import_module("argcomplete").autocomplete(parser)
+    options = vars(parser.parse_args(arguments))
+    command: Callable[..., int] | None = options.pop("command", None)
+    if command is None:
+        parser.print_help()
+        return 0
     # The products of small networks gain nothing from several threads of BLAS, lose much where
     # other programs are busy, and round otherwise. What `bench` uses is for its options to say.
     threads = None if command is _bench else 1
@@ -74,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         "its gradients, repeat published experiments, hand out exercises.",
     )
     parser.add_argument("--version", action="version", version=f"npylstm {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     def add(name: str, command: Callable[..., int], text: str, more: str = "") -> _Parser:
         sub = commands.add_parser(
@@ -148,11 +157,12 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     _add_exercises(add("exercises", _list_exercises, "hand out, check and grade exercises"))
+    _add_course(add("course", _list_course, "copy the notebooks of the course"))
     return parser
 
 
 def _add_exercises(parser: argparse.ArgumentParser) -> None:
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     commands.add_parser("list", help="list them").set_defaults(command=_list_exercises)
     start = commands.add_parser("start", help="write stubs and notebooks into a folder")
     start.add_argument("folder", type=Path, metavar="DIR")
@@ -169,6 +179,14 @@ def _add_exercises(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("grades.csv"), metavar="FILE", help="(grades.csv)"
     )
     grade.set_defaults(command=_grade_exercises)
+
+
+def _add_course(parser: argparse.ArgumentParser) -> None:
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    commands.add_parser("list", help="list them").set_defaults(command=_list_course)
+    start = commands.add_parser("start", help="copy them into a folder")
+    start.add_argument("folder", type=Path, metavar="DIR")
+    start.set_defaults(command=_start_course)
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -433,6 +451,19 @@ def _start_exercises(folder: Path, source: bool) -> int:
     with _input_judged():
         paths = start(folder, source=source)
     print(*paths, sep="\n")
+    return 0
+
+
+def _list_course() -> int:
+    with _input_judged():
+        print(*(path.stem for path in notebooks()), sep="\n")
+    return 0
+
+
+def _start_course(folder: Path) -> int:
+    with _input_judged():
+        print(*start_course(folder), sep="\n")
+    print(f"open them with: jupyter notebook {shlex.quote(str(folder))}")
     return 0
 
 
