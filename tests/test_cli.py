@@ -454,8 +454,8 @@ def test_exercises_are_listed_handed_out_checked_and_graded(capsys, monkeypatch)
     assert Path(capsys.readouterr().out.split()[0]).exists()
     assert "exists already" in refused(capsys, "exercises", "start", "mine")
 
-    answer = "import numpy as np\ndef sigmoid(z):\n    return 1 / (1 + np.exp(-z))\n"
-    for name, text in {"right": answer, "wrong": answer.replace("-z", "z")}.items():
+    answer = "import numpy as np\ndef sigmoid(z):\n    return 0.5 * np.tanh(0.5 * z) + 0.5\n"
+    for name, text in {"right": answer, "wrong": answer.replace("0.5 * z", "z")}.items():
         Path("class").mkdir(exist_ok=True)
         Path("class", f"{name}.py").write_text(text)
     assert main(["exercises", "check", "class/right.py"]) == 0
@@ -484,11 +484,11 @@ def test_output_may_be_cut_off_by_head():
     assert (done.stdout.count("\n"), done.stderr) == (1, "")
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["train", "--help"], ["gradcheck", "-h"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["gradcheck", "-h"]])
 def test_help_is_there(capsys, arguments):
     with pytest.raises(SystemExit) as stop:
         main(arguments)
-    assert stop.value.code == (2 if not arguments else 0)
+    assert stop.value.code == 0
     assert "npylstm" in "".join(capsys.readouterr())
 
 

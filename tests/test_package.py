@@ -14,7 +14,7 @@ ROOT = Path(npylstm.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 
 FLOORS = (
-    {"checks", "files"},
+    {"checks", "course", "files"},
     {"backend"},
     {"data"},
     {"cells"},
@@ -33,6 +33,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 LIBRARIES = {
     "cupy": {"backend"},
     "matplotlib": {"plots", "training", "experiments"},
+    "argcomplete": {"cli"},
     "tqdm": {"cli", "data", "experiments"},
     # what the package is compared with, where it is installed
     "torch": {"bench"},
