@@ -1,5 +1,7 @@
 """Figures: they show the numbers they are given, say so in the title, and print in grey."""
 
+import inspect
+import re
 import subprocess
 import sys
 
@@ -8,6 +10,12 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from npylstm.cells import LSTMCell
+from npylstm.plots.diagrams import (
+    DIAGRAMS,
+    lstm_cell_diagram,
+    save_diagrams,
+)
 from npylstm.plots.runs import (
     plot_accuracy,
     plot_confusion,
@@ -97,3 +105,42 @@ def test_colours_are_of_the_palette_for_colour_blind_readers():
 def test_plots_open_no_window_and_keep_no_figure():
     code = "import npylstm.plots.runs, sys; sys.exit('matplotlib.pyplot' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# ------------------------------------------------------------------ diagrams
+
+
+def words(figure):
+    return {text.get_text() for text in figure.axes[0].texts}
+
+
+def test_the_diagram_of_the_cell_uses_the_letters_of_its_code(ax):
+    source = inspect.getsource(LSTMCell.forward)
+    named = {
+        word
+        for word in words(lstm_cell_diagram(ax).figure)
+        if word.isascii() and word.isidentifier()
+    }
+    assert {"x", "h_prev", "c_prev", "i", "f", "g", "o", "c", "h"} <= named
+    for name in named:
+        assert re.search(rf"\b{name}\b", source), name
+
+
+@pytest.mark.parametrize("name", DIAGRAMS)
+def test_all_that_a_diagram_says_lies_inside_its_frame(name):
+    draw, size = DIAGRAMS[name]
+    ax = Figure(figsize=size, layout="constrained").subplots()
+    assert draw(ax) is ax
+    ax.figure.canvas.draw()
+    left, right = ax.get_xlim()
+    low, high = ax.get_ylim()
+    for text in ax.texts:
+        box = text.get_window_extent().transformed(ax.transData.inverted())
+        assert left - 0.8 <= box.x0 <= box.x1 <= right + 0.8, text.get_text()
+        assert low - 0.8 <= box.y0 <= box.y1 <= high + 0.8, text.get_text()
+
+
+def test_diagrams_are_saved_as_svg_the_same_each_time(tmp_path):
+    first = [path.read_bytes() for path in save_diagrams(tmp_path)]
+    assert [path.read_bytes() for path in save_diagrams(tmp_path)] == first
+    assert all(b"<svg" in content for content in first)

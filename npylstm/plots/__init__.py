@@ -1,5 +1,11 @@
 """Figures from plain results. Every function draws into what it is given, and returns it."""
 
+from npylstm.plots.diagrams import (
+    lstm_cell_diagram,
+    save_diagrams,
+    truncation_diagram,
+    unrolled_diagram,
+)
 from npylstm.plots.gradients import (
     plot_activations,
     plot_against_lag,
@@ -22,6 +28,7 @@ from npylstm.plots.style import STYLES
 
 __all__ = [
     "STYLES",
+    "lstm_cell_diagram",
     "plot_accuracy",
     "plot_activations",
     "plot_against_lag",
@@ -36,4 +43,7 @@ __all__ = [
     "plot_trace",
     "plot_training_map",
     "plot_truncation",
+    "save_diagrams",
+    "truncation_diagram",
+    "unrolled_diagram",
 ]
