@@ -68,9 +68,8 @@ class Timing:
     task : str
         `"training step"` (forward, backward, RMSProp) or `"inference"` (forward to the logits).
     contender : str
-        `"fused"`, `"shards"` (fused, with a part of the batch on each thread), `"unroll"`,
-        `"floor"`, `"pytorch"` or `"tensorflow"`; on a GPU `"fused gpu"`, `"unroll gpu"` or
-        `"pytorch gpu"` (cuDNN).
+        `"fused"`, `"unroll"`, `"floor"`, `"pytorch"` or `"tensorflow"`; on a GPU `"fused gpu"`,
+        `"unroll gpu"` or `"pytorch gpu"` (cuDNN).
     median, fastest : float
         In seconds.
     steps : int
@@ -102,8 +101,8 @@ def run_bench(
     sizes : sequence of Size, optional
         The networks and batches; by default `SIZES`, or with a GPU `GPU_SIZES`.
     threads : int, optional
-        How many threads NumPy's BLAS, PyTorch and our shards may use; by default what each
-        library chooses, and one shard for every processor. With one thread there are no shards.
+        How many threads NumPy's BLAS and the other libraries may use; by default what each
+        chooses.
     seconds : float
         How long to go on at each size and task. Every contender has two turns at least.
     device : str
@@ -127,7 +126,7 @@ def run_bench(
     found = resolve_device(device)
     timings: list[Timing] = []
     for size in sizes or (SIZES if found == "cpu" else GPU_SIZES):
-        for task, steps in contenders(Size(*size), found, threads).items():
+        for task, steps in contenders(Size(*size), found).items():
             with limited_threads(threads):  # from here on, for it finds loaded libraries only
                 times = alternate(steps, seconds)
             new = [
@@ -139,13 +138,10 @@ def run_bench(
     return timings
 
 
-def contenders(
-    size: Size, device: Device = "cpu", threads: int | None = None
-) -> dict[str, dict[str, Step]]:
+def contenders(size: Size, device: Device = "cpu") -> dict[str, dict[str, Step]]:
     """Return each task with its contenders, each as a function of no arguments.
 
-    PyTorch and TensorFlow take part where they are installed, shards where there is more than one
-    thread for them.
+    PyTorch and TensorFlow take part where they are installed.
     """
     T, D, H, B = size
     rng = np.random.default_rng(0)
@@ -163,8 +159,6 @@ def contenders(
             pairs["pytorch gpu"] = _torch(*network, "cuda")
     else:
         pairs["unroll"] = our_steps("unroll", *network)
-        if (shards := threads or os.cpu_count() or 1) > 1:
-            pairs["shards"] = our_steps("fused", *network, threads=shards)
         if _finds("torch"):
             pairs["pytorch"] = _torch(*network)
         if _finds("tensorflow"):
@@ -186,10 +180,9 @@ def our_steps(
     xs: Array,
     labels: Labels,
     device: Device = "cpu",
-    threads: int = 1,
 ) -> tuple[Step, Step]:
     """Return a training step and an inference of a cell under a dense head, on one of our paths."""
-    model, optimizer = SequenceModel(Recurrent(cell, path, threads), CLASSES), RMSProp()
+    model, optimizer = SequenceModel(Recurrent(cell, path), CLASSES), RMSProp()
     params = to_device(params, device)
     xs, labels = to_device({"xs": xs, "labels": labels}, device).values()
     state = params, optimizer.init(params)

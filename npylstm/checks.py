@@ -1,7 +1,7 @@
 """One clear error for bad input: the argument's name, the value it had, what was expected."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from typing import Any
 
@@ -71,3 +71,22 @@ def check_array(name: str, array: Any, shape: tuple[int | str, ...]) -> None:
     ):
         wanted = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
         raise ValueError(f"{name} must have shape ({wanted}), got {tuple(array.shape)}")
+
+
+def check_precision(arrays: Mapping[str, Any]) -> None:
+    """Raise TypeError unless all arrays have the precision of the first.
+
+    One array of another precision would make everything slower, and its own digits worthless. A
+    complex number has the precision of its real part.
+    """
+    (first, like), *others = arrays.items()
+    for name, array in others:
+        if _bits(array.dtype) != _bits(like.dtype):
+            raise TypeError(
+                f"{name} must have the precision of {first}, {like.dtype}, got {array.dtype}; "
+                "convert it, for example with .astype(np.float32)"
+            )
+
+
+def _bits(dtype: Any) -> int:
+    return int(8 * dtype.itemsize // (2 if dtype.kind == "c" else 1))

@@ -20,14 +20,13 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, NoReturn, get_args, get_origin
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from npylstm import __version__
 from npylstm.backend import available_devices, resolve_device
 from npylstm.checks import check_choice, check_number
 from npylstm.course import notebooks, start_course
-from npylstm.sequence import Recurrent, why_not_fused
+from npylstm.sequence import Recurrent, has_kernel
 from npylstm.training import CELL_KINDS, Run, RunSettings, TrainingState
 
 _BAR = "{desc} |{bar}| {percentage:3.0f} % in {elapsed}, {remaining} left{postfix}"
@@ -130,7 +129,7 @@ def _parser() -> argparse.ArgumentParser:
         default="cpu",
         help="gpu sets a GPU beside our fast path on the CPU (cpu)",
     )
-    bench.add_argument("--threads", type=_size, metavar="N", help="for BLAS, PyTorch and shards")
+    bench.add_argument("--threads", type=_size, metavar="N", help="for BLAS and PyTorch")
     bench.add_argument(
         "--seconds", type=float, default=10.0, metavar="X", help="for each size and task (10)"
     )
@@ -310,7 +309,7 @@ def _train_with_bar(run: Run) -> None:
             )
         bar.update()
 
-    with bar:
+    with bar, threadpool_limits(run.settings.threads, user_api="blas"):
         run.train(report)
 
 
@@ -350,7 +349,7 @@ def _gradient_cases(names: Iterable[str]) -> Iterator[tuple[str, Recurrent]]:
         options = {option: value for option, value in options.items() if option != "truncated"}
         cell = kind(3, 4, **options)
         yield name, Recurrent(cell, path="unroll")
-        if why_not_fused(cell, cell.init(0), np.zeros((1, 1, 3))) is None:
+        if has_kernel(cell):
             yield f"{name}, fused", Recurrent(cell)
 
 

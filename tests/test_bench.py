@@ -10,7 +10,7 @@ import threadpoolctl
 from npylstm import bench
 
 SIZE = bench.Size(T=3, D=2, H=4, B=5)
-OURS = ["fused", "floor", "unroll", "shards"]
+OURS = ["fused", "floor", "unroll"]
 
 
 @pytest.fixture

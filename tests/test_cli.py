@@ -225,7 +225,7 @@ def test_a_full_disk_ends_with_one_line_that_says_how_to_go_on(capsys, monkeypat
         ("--residual", "residual adds inputs from the second layer on: layers must be 2 at least"),
         ("--variational batch", "variational = 'batch' needs something to drop: input_keep_prob"),
         ("--variational all", "argument --variational: invalid choice: 'all'"),
-        ("--path unroll --threads 4", "threads must be 1 with path='unroll', got 4"),
+        ("--threads 0", "threads must be a positive integer, got 0"),
         ("--activation swish", "argument --activation: invalid choice: 'swish'"),
         ("--cell transformer", "argument --cell: invalid choice"),
         ("--cell rnn --forget-bias 1", "RNNCell has no setting forget_bias"),

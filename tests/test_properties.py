@@ -40,7 +40,6 @@ CAUSAL = {
     **{name: Recurrent(cell) for name, cell in CELLS.items()},
     "lstm-unrolled": Recurrent(CELLS["lstm"], "unroll"),
     "tanh-unrolled": Recurrent(CELLS["tanh"], "unroll"),
-    "threads": Recurrent(CELLS["V"], threads=2),
     "stack": Stack([LSTMCell(D, 2), GRUCell(2, D), Residual(LSTMVariant.preset("V", D, D))]),
 }
 PLAIN = CAUSAL | {

@@ -548,7 +548,7 @@ def test_settings_with_their_defaults_written_out_mean_the_same(cell, optimizer)
         ({"residual": True}, "residual adds inputs from the second layer on"),
         ({"variational": "batch"}, "variational = 'batch' needs something to drop"),
         ({"variational": "each", "input_keep_prob": 0.5}, "variational must be one of"),
-        ({"path": "unroll", "threads": 2}, "threads must be 1 with path='unroll', got 2"),
+        ({"threads": 0}, "threads must be a positive integer, got 0"),
         ({"cell": "rnn", "forget_bias": 1.0}, "RNNCell has no setting forget_bias"),
         ({"optimizer": "sgd"}, "SGD has no default for learning_rate"),
         ({"optimizer": "adam", "decay": 0.9}, "Adam has no setting decay"),

@@ -5,13 +5,13 @@ plain dictionary, the state as a named tuple, and both leave as new ones.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from npylstm.backend import Array, Rng, array_module
-from npylstm.checks import check_array
+from npylstm.checks import check_array, check_precision
 
 Params: TypeAlias = dict[str, Array]
 """Parameters or their gradients: the same keys, the same shapes."""
@@ -134,10 +134,17 @@ class Cell(ABC):
         return map_state(lambda size: xp.zeros((*x.shape[:-1], size), x.dtype), self.state_sizes)
 
     def check(self, params: Params, x: Array, state: Any) -> None:
-        """Raise TypeError or ValueError unless params, x (B, D) and state fit the cell."""
+        """Raise TypeError or ValueError unless params, x (B, D) and state fit the cell.
+
+        All must have the same precision, and a state no more axes in front than the others.
+        """
         self.check_params(params)
         check_array("x", x, ("B", self.input_size))
         self.check_state("state", state, x.shape[-2])
+        own = {f"params[{name!r}]": params[name] for name in self.param_shapes}
+        states = {f"state.{field}": s for field, s in zip(state._fields, state, strict=True)}
+        check_precision({"x": x} | own | states)
+        check_networks(x, list(self.param_shapes.values()), own, states)
 
     def check_params(self, params: Params) -> None:
         """Raise TypeError or ValueError unless params have the cell's keys and shapes."""
@@ -155,3 +162,34 @@ class Cell(ABC):
             raise TypeError(f"{name} must be of type {wanted}{sizes._fields}, got {got}")
         for field, size, array in zip(sizes._fields, sizes, state, strict=True):
             check_array(f"{name}.{field}", array, (B, size))
+
+
+def check_networks(
+    x: Array, shapes: Sequence[tuple[int, ...]], params: Params, states: Params
+) -> None:
+    """Raise ValueError unless the axes in front of all arrays are those of the same networks.
+
+    Parameters
+    ----------
+    x : array (S, B, D)
+        The input.
+    shapes : list of tuple
+        The parameters' shapes without the networks' axes.
+    params, states : dict of arrays
+        By the names that an error message gives them.
+    """
+    networks: tuple[int, ...] = x.shape[:-2]
+    for (name, w), shape in zip(params.items(), shapes, strict=True):
+        try:
+            networks = np.broadcast_shapes(networks, w.shape[: w.ndim - len(shape)])
+        except ValueError:
+            raise ValueError(
+                f"{name} must have the axes {networks} in front of {shape}, like the inputs and "
+                f"the other parameters, got {w.shape}"
+            ) from None
+    for name, s in states.items():
+        front = s.shape[:-2]
+        if len(front) > len(networks) or any(
+            own not in (1, all_) for own, all_ in zip(front[::-1], networks[::-1], strict=False)
+        ):
+            raise ValueError(f"{name} must have shape {(*networks, *s.shape[-2:])}, got {s.shape}")

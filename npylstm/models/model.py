@@ -223,7 +223,9 @@ class SequenceModel:
     def check(self, params: Params) -> None:
         """Raise TypeError or ValueError unless params fit the model."""
         # A batch of no sequences goes through every check of the layers and computes nothing.
-        self.predict(params, np.empty((1, 0, self.recurrent.input_size)))
+        dtype = getattr(params.get("W_y"), "dtype", np.dtype(float))
+        dtype = dtype if dtype.kind == "f" else np.dtype(float)
+        self.predict(params, np.empty((1, 0, self.recurrent.input_size), dtype))
 
     def _head(self, params: Params, read: Array) -> Array:
         for name, shape in (

@@ -1,7 +1,8 @@
 """The loop over time, and layers that map whole sequences."""
 
-from npylstm.sequence.fused_numpy import why_not_fused
+from npylstm.sequence.kernels import Kernel, register_kernel, release_memory
 from npylstm.sequence.layers import Bidirectional, Layer, Recurrent, Stack, as_layer, reverse
+from npylstm.sequence.paths import has_kernel
 from npylstm.sequence.unroll import (
     Lengths,
     alive_mask,
@@ -16,6 +17,7 @@ from npylstm.sequence.wrappers import Dropout, Residual
 __all__ = [
     "Bidirectional",
     "Dropout",
+    "Kernel",
     "Layer",
     "Lengths",
     "Recurrent",
@@ -25,9 +27,11 @@ __all__ = [
     "as_layer",
     "backward_steps",
     "check_lengths",
+    "has_kernel",
+    "register_kernel",
+    "release_memory",
     "reverse",
     "truncated_backward",
     "unroll",
     "unroll_backward",
-    "why_not_fused",
 ]

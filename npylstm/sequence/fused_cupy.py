@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from npylstm.backend import Array, array_module
 from npylstm.cells import Cell, LSTMCell, LSTMState, Params, RNNCell, RNNState, mT
-from npylstm.sequence.unroll import Lengths, alive_mask, check_gradients, check_sequence
+from npylstm.sequence.unroll import Lengths, alive_mask, check_gradients
 
 LSTM_FORWARD = (
     "T alive, T x_i, T x_f, T x_o, T x_g, T r_i, T r_f, T r_o, T r_g, T h_prev, T c_prev",
@@ -74,12 +74,23 @@ class GPUTape(NamedTuple):
     alive (T, B, 1). A vanilla RNN has neither cs nor gates nor tanh_c.
     """
 
+    cell: Cell
     xs: Array
     alive: Array
     hs: Array
     cs: Array = None
     gates: Array = None
     tanh_c: Array = None
+
+    def backward(
+        self,
+        params: Params,
+        doutputs: Array | None = None,
+        dstate: Any = None,
+        need_dxs: bool = True,
+    ) -> tuple[Array, Any, Params]:
+        """Carry the loss gradient back; see `Layer.backward`."""
+        return backward(self.cell, params, self, doutputs, dstate, need_dxs)
 
 
 def applies(cell: Cell, xs: Array) -> bool:
@@ -101,10 +112,7 @@ def forward(
     keep_tape: bool = True,
 ) -> tuple[Array, Any, GPUTape | None]:
     """Run a cell over a sequence; arguments and results as in `unroll`."""
-    check_sequence(xs, cell.input_size)
     xp = array_module(xs)
-    state0 = cell.zero_state(xs[0]) if state0 is None else state0
-    cell.check(params, xs[0], state0)
     alive = xp.ones((len(xs), *(1,) * (xs.ndim - 1)), xs.dtype)
     if lengths is not None:
         alive = alive_mask(xs, lengths).astype(xs.dtype)
@@ -113,11 +121,11 @@ def forward(
     z = xs @ params["W_x"] + params["b"][..., None, :]
     hs = _states(state0.h, len(xs))
     if isinstance(cell, LSTMCell):
-        tape = GPUTape(xs, alive, hs, _states(state0.c, len(xs)), z, xp.empty_like(hs[1:]))
+        tape = GPUTape(cell, xs, alive, hs, _states(state0.c, len(xs)), z, xp.empty_like(hs[1:]))
         _lstm_forward(params["W_h"], tape)
         state: Any = LSTMState(hs[-1], tape.cs[-1])
     else:
-        tape = GPUTape(xs, alive, hs)
+        tape = GPUTape(cell, xs, alive, hs)
         _rnn_forward(cell, params["W_h"], z, tape)
         state = RNNState(hs[-1])
     outputs = hs[1:] if lengths is None else alive * hs[1:]
@@ -156,7 +164,7 @@ def backward(
 
 def _lstm_forward(W_h: Array, tape: GPUTape) -> None:
     """Fill the tape, whose gates hold x W_x + b so far."""
-    _, alive, hs, cs, gates, tanh_c = tape
+    _, _, alive, hs, cs, gates, tanh_c = tape
     step = _kernel(array_module(hs), *LSTM_FORWARD)
     for t in range(len(gates)):
         blocks = _blocks(gates[t])
@@ -171,7 +179,7 @@ def _lstm_backward(
     W_h: Array, tape: GPUTape, doutputs: Array, dstate: LSTMState
 ) -> tuple[Array, LSTMState]:
     """Return dz (T, B, 4H) and the gradient of the initial state."""
-    _, alive, _, cs, gates, tanh_c = tape
+    _, _, alive, _, cs, gates, tanh_c = tape
     xp = array_module(gates)
     step = _kernel(xp, *LSTM_BACKWARD)
     dz = xp.empty_like(gates)

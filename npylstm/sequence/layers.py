@@ -16,17 +16,9 @@ import numpy as np
 
 from npylstm.backend import Array, Rng, array_module
 from npylstm.cells import Cell, Params
-from npylstm.checks import check_choice, check_size
-from npylstm.sequence import fused_cupy
-from npylstm.sequence.fused_numpy import FusedTape, fused, fused_backward, why_not_fused
-from npylstm.sequence.shards import ShardedTape, sharded, sharded_backward
-from npylstm.sequence.unroll import (
-    Lengths,
-    check_truncation,
-    truncated_backward,
-    unroll,
-    unroll_backward,
-)
+from npylstm.checks import check_choice
+from npylstm.sequence.paths import AnyTape, Run, choose
+from npylstm.sequence.unroll import Lengths, check_entrance, check_truncation
 
 
 class Layer(ABC):
@@ -135,9 +127,9 @@ class Layer(ABC):
 class Recurrent(Layer):
     """A cell run over the sequence.
 
-    Two paths lead to the same answer: `unroll` calls the cell at every step, and the fused kernels
-    of `npylstm.sequence.fused_numpy`, or on a GPU `npylstm.sequence.fused_cupy`, compute the whole
-    sequence several times faster. They agree up to rounding.
+    Several paths lead to the same answer: `unroll` calls the cell at every step, and the fused
+    kernels of `npylstm.sequence.kernels` compute the whole sequence several times faster. They
+    agree up to rounding; `npylstm.sequence.paths` says which is open.
 
     Parameters
     ----------
@@ -148,20 +140,16 @@ class Recurrent(Layer):
         elsewhere; `"fused"` and `"unroll"` force one of the two.
     truncation : tuple of int, optional
         k1 and k2 of `truncated_backward`: how far back gradients are carried. It takes `unroll`.
-    threads : int
-        On how many threads a fused kernel runs, each with a part of the batch. It pays for wide
-        layers, from some 128 units on.
 
     Raises
     ------
     ValueError
-        An unknown path, threads below one, or more than one with path `"unroll"`; from `forward`,
-        path `"fused"` where no kernel can run.
+        An unknown path; from `forward`, path `"fused"` where no kernel can run, with what stands
+        in its way; from `backward`, a tape of another cell.
     """
 
     cell: Cell
     path: str = "auto"
-    threads: int = 1
     truncation: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
@@ -172,9 +160,6 @@ class Recurrent(Layer):
             if self.path == "fused":
                 raise ValueError(f"truncation = {self.truncation} can't take path='fused'")
         check_choice("path", self.path, ("auto", "fused", "unroll"))
-        check_size("threads", self.threads)
-        if self.path == "unroll" and self.threads > 1:
-            raise ValueError(f"threads must be 1 with path='unroll', got {self.threads}")
 
     @property
     def input_size(self) -> int:
@@ -213,18 +198,9 @@ class Recurrent(Layer):
 
         Outputs of a fused kernel are read-only where they look into its tape.
         """
-        if self.truncation is not None:
-            return unroll(self.cell, params, xs, state0, lengths, state_mask, keep_tape)
-        if self.path != "unroll" and state_mask is None and fused_cupy.applies(self.cell, xs):
-            return fused_cupy.forward(self.cell, params, xs, state0, lengths, keep_tape)
-        if self.path != "unroll":
-            obstacle = why_not_fused(self.cell, params, xs, state0, state_mask)
-            if obstacle is None:
-                arguments = self.cell, params, xs, state0, lengths, keep_tape
-                return fused(*arguments) if self.threads == 1 else sharded(*arguments, self.threads)
-            if self.path == "fused":
-                raise ValueError(f"path='fused' cannot be taken: {obstacle}; path='unroll' can")
-        return unroll(self.cell, params, xs, state0, lengths, state_mask, keep_tape)
+        start = check_entrance(self.cell, params, xs, state0, state_mask)
+        run = Run(self.cell, params, xs, start, lengths, state_mask, keep_tape, self.truncation)
+        return choose(run, self.path).forward(run)
 
     def backward(
         self,
@@ -237,19 +213,16 @@ class Recurrent(Layer):
         """Back-propagate through time; see `Layer.backward` and `unroll_backward`."""
         if tape is None:
             raise ValueError("tape must be that of a forward pass with keep_tape=True, got None")
+        if getattr(tape, "cell", None) != self.cell:
+            raise ValueError(f"tape must be that of {self.cell}, got {_owner(tape)}")
         self.cell.check_params(params)
-        if isinstance(tape, ShardedTape):
-            return sharded_backward(self.cell, params, tape, doutputs, dstate, need_dxs)
-        if isinstance(tape, fused_cupy.GPUTape):
-            return fused_cupy.backward(self.cell, params, tape, doutputs, dstate, need_dxs)
-        if isinstance(tape, FusedTape):
-            return fused_backward(self.cell, params, tape, doutputs, dstate, need_dxs)
-        if self.truncation is None:
-            return unroll_backward(self.cell, params, tape, doutputs, dstate)
-        if doutputs is None:
-            first = self.cell.zero_state(tape.caches[0][0])[0]
-            doutputs = array_module(first).stack([first] * len(tape.caches))
-        return truncated_backward(self.cell, params, tape, doutputs, *self.truncation, dstate)
+        its_tape: AnyTape = tape
+        return its_tape.backward(params, doutputs, dstate, need_dxs)
+
+
+def _owner(tape: Any) -> str:
+    cell = getattr(tape, "cell", None)
+    return f"a {type(tape).__name__}" if cell is None else f"one of {cell}"
 
 
 class _Layers(Layer):

@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -29,12 +29,15 @@ class Tape:
         True where a sequence has not ended before step t; None when all run to the end.
     state_mask : array (T, B, H) or None
         What h was multiplied by when it left each step.
+    truncation : tuple of int or None
+        k1 and k2 of `truncated_backward`, for a gradient that `backward` truncates.
     """
 
     cell: Cell
     caches: list[Cache]
     alive: Array | None
     state_mask: Array | None
+    truncation: tuple[int, int] | None = None
 
     def window(self, start: int, stop: int) -> "Tape":
         """Return the tape of steps `start` to `stop` - 1 alone."""
@@ -44,6 +47,26 @@ class Tape:
             None if self.alive is None else self.alive[start:stop],
             None if self.state_mask is None else self.state_mask[start:stop],
         )
+
+    def truncated(self, truncation: tuple[int, int] | None) -> "Tape":
+        """Return the same tape, whose `backward` carries gradients back k2 steps at most."""
+        return replace(self, truncation=truncation)
+
+    def backward(
+        self,
+        params: Params,
+        doutputs: Array | None = None,
+        dstate: Any = None,
+        need_dxs: bool = True,  # noqa: ARG002  # a cell always returns dx
+    ) -> tuple[Array, Any, Params]:
+        """Carry the loss gradient back; see `Layer.backward`."""
+        if self.truncation is None:
+            return unroll_backward(self.cell, params, self, doutputs, dstate)
+        if doutputs is None:
+            h = self.cell.zero_state(self.caches[0][0])[0]
+            doutputs = array_module(h).stack([h] * len(self.caches))
+        k1, k2 = self.truncation
+        return truncated_backward(self.cell, params, self, doutputs, k1, k2, dstate)
 
 
 def unroll(
@@ -93,11 +116,21 @@ def unroll(
     ValueError
         Shapes that do not fit, lengths outside 0..T.
     """
-    check_sequence(xs, cell.input_size)
-    if state_mask is not None:
-        _check_steps("state_mask", state_mask, (*xs.shape[:-1], cell.output_size))
+    state = check_entrance(cell, params, xs, state0, state_mask)
+    return unroll_steps(cell, params, xs, state, lengths, state_mask, keep_tape)
+
+
+def unroll_steps(
+    cell: Cell,
+    params: Params,
+    xs: Array,
+    state: Any,
+    lengths: Lengths,
+    state_mask: Array | None,
+    keep_tape: bool,
+) -> tuple[Array, Any, "Tape | None"]:
+    """Do what `unroll` does with arguments that have been checked and a state to start from."""
     xp = array_module(xs)
-    state = cell.zero_state(xs[0]) if state0 is None else state0
     alive = alive_mask(xs, lengths)
 
     outputs, caches = [], []
@@ -290,6 +323,24 @@ def check_truncation(k1: int, k2: int) -> None:
 def add_params(total: Params, grads: Params) -> Params:
     """Return the sum of two dictionaries of gradients; an empty one counts as zeros."""
     return {name: total[name] + grads[name] for name in grads} if total else grads
+
+
+def check_entrance(
+    cell: Cell, params: Params, xs: Array, state0: Any, state_mask: Array | None = None
+) -> Any:
+    """Check what a forward pass is given, once for all steps; return the initial state.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `unroll`.
+    """
+    check_sequence(xs, cell.input_size)
+    state0 = cell.zero_state(xs[0]) if state0 is None else state0
+    cell.check(params, xs[0], state0)
+    if state_mask is not None:
+        _check_steps("state_mask", state_mask, (*xs.shape[:-1], cell.output_size))
+    return state0
 
 
 def check_sequence(xs: Array, input_size: int) -> None:

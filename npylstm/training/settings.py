@@ -121,7 +121,7 @@ class RunSettings:
     device: str = _setting("cpu", "run", "where to compute", choices=("cpu", "gpu", "auto"))
     path: str = _setting("auto", "run", "how to compute", choices=("auto", "fused", "unroll"))
     threads: int = _setting(
-        1, "run", "threads for a fused kernel (unroll takes one); more pay for wide layers"
+        1, "run", "threads of BLAS, for its matrix products; more pay for wide layers"
     )
     data: str | None = _setting(
         None,
@@ -133,7 +133,7 @@ class RunSettings:
     checkpoint_interval: int = _setting(10, "run", "epochs between two checkpoints")
 
     def __post_init__(self) -> None:
-        for name in ("layers", "epochs", "checkpoint_interval"):
+        for name in ("layers", "epochs", "threads", "checkpoint_interval"):
             check_size(name, getattr(self, name))
         for setting in fields(self):
             value, choices = getattr(self, setting.name), setting.metadata.get("choices")
@@ -205,7 +205,7 @@ class RunSettings:
         if "input_size" in options:
             raise ValueError("cell_options can't set input_size: the data and the layers below do")
         cell = _make(kind, {"input_size": input_size} | options)
-        layer = Recurrent(cell, self.path, self.threads)
+        layer = Recurrent(cell, self.path)
         if self._keep == (1, 1, 1):
             return layer
         return Dropout(layer, *self._keep, self.variational)

@@ -10,9 +10,7 @@ from npylstm.bench import SIZES, contenders
 pytest.importorskip("pytest_benchmark")
 
 
-@pytest.mark.parametrize(
-    "contender", ["fused", "shards", "unroll", "floor", "pytorch", "tensorflow"]
-)
+@pytest.mark.parametrize("contender", ["fused", "unroll", "floor", "pytorch", "tensorflow"])
 @pytest.mark.parametrize("task", ["training step", "inference"])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_time(benchmark, size, task, contender):

@@ -11,7 +11,7 @@ import numpy as np
 
 from npylstm.bench import limited_threads
 from npylstm.cells.lstm import LSTMCell
-from npylstm.sequence.fused_numpy import fused, fused_backward
+from npylstm.sequence import Recurrent
 
 D, H = 28, 28
 GROWING = {
@@ -30,8 +30,8 @@ def seconds(T, B, budget=1.0):
     times, end = [], time.process_time() + budget
     while time.process_time() < end or len(times) < 3:
         start = time.process_time()
-        _, _, tape = fused(cell, params, xs)
-        fused_backward(cell, params, tape, doutputs)
+        _, _, tape = Recurrent(cell).forward(params, xs)
+        Recurrent(cell).backward(params, tape, doutputs)
         times.append(time.process_time() - start)
     return min(times)
 

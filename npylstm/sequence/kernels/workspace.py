@@ -36,6 +36,11 @@ def borrow(shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
     return array
 
 
+def release_memory() -> None:
+    """Give all idle memory of the fused kernels back to the system; what is in use stays."""
+    _idle.clear()
+
+
 def _take(size: int) -> Memory:
     """Return `size` to 2 `size` bytes; where nothing idle fits, the oldest of it is let go."""
     for _ in range(len(_idle)):

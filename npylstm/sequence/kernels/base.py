@@ -1,0 +1,139 @@
+"""What a kernel is: the twin of one cell, arranged for speed."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, fields
+from typing import Any, ClassVar, TypeAlias
+
+import numpy as np
+
+from npylstm.backend import Array
+from npylstm.cells import Cell, Params
+
+FOR_INIT = ("forget_bias", "gate_bias", "kernel_initializer", "recurrent_initializer")
+"""Options of cells that matter to their `init` alone."""
+
+Rows: TypeAlias = slice
+"""Which rows of u or of dz."""
+
+ForwardStep: TypeAlias = Callable[[Array, Array, Array | None], None]
+"""(u, h, kept): read u, write h (H, B), and what the way back needs to `kept`, if not None."""
+
+BackwardStep: TypeAlias = Callable[..., None]
+"""(kept, dh, ...): write dz, and carry dh and the other states' gradients back, in place."""
+
+
+class Kernel(ABC):
+    """One time step of a cell on feature-major arrays, forward and back.
+
+    A cell works on (B, n), a kernel on (n, B): each gate is then one contiguous block of memory,
+    and every NumPy call on it is one long loop. What the products of a step read stands in one
+    array, u = [h_prev; 1; x], so that W u = W_h h_prev + b + W_x x is one product.
+
+    The driver (`npylstm.sequence.kernels.driver`) owns all memory that grows with time. It puts
+    h_prev, the ones and x in their places, holds the states of sequences that have ended, injects
+    gradients, sums up dz uᵀ and multiplies by W_x. A kernel knows nothing of this. All arrays may
+    have axes of independent networks in front.
+
+    A new kernel is one file with one subclass, and one line in `npylstm.sequence.kernels.table`;
+    for a cell of one's own, `npylstm.sequence.register_kernel` in place of that line.
+
+    Parameters
+    ----------
+    cell : Cell
+        One of the classes in `cells`, for which `obstacle` has returned None.
+    params : dict of arrays
+        Its parameters, all with the same leading axes.
+
+    Attributes
+    ----------
+    cells : tuple of type
+        The classes of cells that it can run; a subclass of them may compute anything, and is
+        not meant.
+    covered : tuple of str
+        The options of these cells that may have any value; others must have their default.
+    blocks : int
+        How many arrays (H, B) a step keeps for the way back.
+    extra_rows : int
+        Rows of u below x that the kernel itself fills.
+    """
+
+    cells: ClassVar[tuple[type[Cell], ...]]
+    covered: ClassVar[tuple[str, ...]] = ()
+    blocks: int
+    extra_rows: int = 0
+
+    def __init__(self, cell: Any, params: Params) -> None:
+        self.cell, self.params = cell, params
+        self.networks: tuple[int, ...] = params["b"].shape[:-1]
+        self.dtype: np.dtype[Any] = params["b"].dtype
+
+    @classmethod
+    def is_for(cls, cell: Cell) -> bool:
+        """Whether the kernel is meant for a cell, if not for all of its options."""
+        return type(cell) in cls.cells
+
+    @classmethod
+    def obstacle(cls, cell: Any) -> str | None:
+        """Return which option of a cell the kernel can't run; None if it can run the cell."""
+        for field in fields(cell):
+            value, free = getattr(cell, field.name), field.name in (*FOR_INIT, *cls.covered)
+            if not free and field.default not in (MISSING, value):
+                return f"{field.name}={value!r} has no fused kernel"
+        return None
+
+    @abstractmethod
+    def forward(self, state0: Sequence[Array]) -> tuple[ForwardStep, list[Array]]:
+        """Return the function that makes a step, and the kernel's own states.
+
+        Parameters
+        ----------
+        state0 : list of arrays (n, B)
+            The initial state, h first.
+
+        Returns
+        -------
+        step : callable
+            See `ForwardStep`.
+        carried : list of arrays (n, B)
+            All states but h, which each step changes in place.
+        """
+
+    @abstractmethod
+    def backward(self, B: int) -> tuple[BackwardStep, Array]:
+        """Return the function that makes a step back, and the dz (rows, B) that it writes."""
+
+    @property
+    @abstractmethod
+    def products(self) -> list[tuple[Rows, Rows]]:
+        """The rows of dz and of u whose sums of dz uᵀ over time are the weights' gradients."""
+
+    @property
+    @abstractmethod
+    def input_rows(self) -> Rows:
+        """The rows of dz that W_x carries back to x."""
+
+    @abstractmethod
+    def gradients(self, sums: list[Array]) -> Params:
+        """Return the gradients by name, from the sums of u dzᵀ over time, one for each product."""
+
+    def empty(self, *shape: int) -> Array:
+        """Return scratch memory, with the networks' axes in front of `shape`."""
+        return np.empty((*self.networks, *shape), self.dtype)
+
+
+def stacked_weights(params: Params) -> Array:
+    """Return W = [W_h; b; W_x] transposed: a new contiguous array (columns, H+1+D)."""
+    W = np.concatenate([params["W_h"], params["b"][..., None, :], params["W_x"]], axis=-2)
+    return np.ascontiguousarray(W.swapaxes(-1, -2))
+
+
+def blocks_of(array: Array) -> list[Array]:
+    """Return the blocks (H, B) of an array (blocks, H, B), behind the networks' axes."""
+    return [array[..., k, :, :] for k in range(array.shape[-3])]
+
+
+def as_rows(blocks: Array) -> Array:
+    """View blocks (n, H, B) as the n H rows of a product's result."""
+    *networks, n, H, B = blocks.shape
+    return blocks.reshape(*networks, n * H, B)

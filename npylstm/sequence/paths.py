@@ -1,0 +1,137 @@
+"""The ways through a sequence, of which `Recurrent` takes the first that is open.
+
+Each path says what stands in its way, computes what `unroll` computes, and leaves a tape that knows
+its own way back.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from npylstm.backend import Array
+from npylstm.cells import Cell, Params
+from npylstm.sequence import fused_cupy
+from npylstm.sequence.kernels import driver
+from npylstm.sequence.kernels.table import find_kernel
+from npylstm.sequence.unroll import Lengths, unroll_steps
+
+
+class Run(NamedTuple):
+    """A forward pass to be made: what `unroll` is given, checked, and k1, k2 of the way back."""
+
+    cell: Cell
+    params: Params
+    xs: Array
+    state0: Any
+    lengths: Lengths
+    state_mask: Array | None
+    keep_tape: bool
+    truncation: tuple[int, int] | None
+
+
+class AnyTape(Protocol):
+    """What every path's tape has."""
+
+    @property
+    def cell(self) -> Cell:
+        """The cell that was run."""
+        ...
+
+    def backward(
+        self,
+        params: Params,
+        doutputs: Array | None = None,
+        dstate: Any = None,
+        need_dxs: bool = True,
+    ) -> tuple[Array | None, Any, Params]:
+        """Carry the loss gradient back; see `Layer.backward`."""
+        ...
+
+
+class Path(NamedTuple):
+    """One way through a sequence.
+
+    Attributes
+    ----------
+    name : str
+        What `Recurrent(path=...)` calls it.
+    obstacle : callable
+        Run -> what stands in the way, in words; None if nothing does.
+    forward : callable
+        Run -> outputs, state, tape, as `unroll` returns them.
+    """
+
+    name: str
+    obstacle: Callable[[Run], str | None]
+    forward: Callable[[Run], tuple[Array, Any, Any]]
+
+
+def choose(run: Run, name: str = "auto") -> Path:
+    """Return the first open path; with a name other than `"auto"`, the first open one called so.
+
+    Raises
+    ------
+    ValueError
+        None of that name is open.
+    """
+    obstacles = []
+    for path in PATHS:
+        if name in ("auto", path.name):
+            obstacle = path.obstacle(run)
+            if obstacle is None:
+                return path
+            obstacles.append(obstacle)
+    raise ValueError(f"path={name!r} cannot be taken: {obstacles[-1]}; path='unroll' can")
+
+
+def has_kernel(cell: Cell) -> bool:
+    """Whether a fused kernel runs the cell on NumPy arrays."""
+    return not isinstance(find_kernel(cell), str)
+
+
+def _option_in_the_way(run: Run) -> str | None:
+    if run.truncation is not None:
+        return f"the fused kernels have no truncation={run.truncation}"
+    if run.state_mask is not None:
+        return "the fused kernels have no dropout of the state"
+    return None
+
+
+def _numpy_obstacle(run: Run) -> str | None:
+    arrays = [run.xs, *run.params.values(), *run.state0]
+    if any(type(array) is not np.ndarray for array in arrays):
+        return "the fused kernels take NumPy arrays"
+    if any(array.dtype.char not in "fd" for array in arrays):
+        return f"the fused kernels take float32 and float64, not {run.xs.dtype}"
+    kernel = find_kernel(run.cell)
+    return kernel if isinstance(kernel, str) else _option_in_the_way(run)
+
+
+def _numpy_forward(run: Run) -> tuple[Array, Any, Any]:
+    kernel = find_kernel(run.cell)
+    assert not isinstance(kernel, str)
+    return driver.run(kernel, run.cell, run.params, run.xs, run.state0, run.lengths, run.keep_tape)
+
+
+def _gpu_obstacle(run: Run) -> str | None:
+    if not fused_cupy.applies(run.cell, run.xs):
+        return "the fused kernels on a GPU take CuPy arrays, and a plain LSTM or RNN"
+    return _option_in_the_way(run)
+
+
+def _gpu_forward(run: Run) -> tuple[Array, Any, Any]:
+    return fused_cupy.forward(run.cell, run.params, run.xs, run.state0, run.lengths, run.keep_tape)
+
+
+def _unroll(run: Run) -> tuple[Array, Any, Any]:
+    outputs, state, tape = unroll_steps(*run[:-1])
+    return outputs, state, tape and tape.truncated(run.truncation)
+
+
+PATHS = (
+    Path("fused", _gpu_obstacle, _gpu_forward),
+    Path("fused", _numpy_obstacle, _numpy_forward),
+    Path("unroll", lambda _: None, _unroll),
+)
+"""In the order in which they are tried."""
