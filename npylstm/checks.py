@@ -21,13 +21,21 @@ def check_number(
     open_high: bool = False,
 ) -> None:
     """Raise ValueError unless `value` is a finite number in [low, high], or in (low, high)."""
-    finite = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    finite = isinstance(value, Real) and not isinstance(value, bool) and _is_finite(value)
     outside = finite and not low <= value <= high
     if not finite or outside or (open_low and value == low) or (open_high and value == high):
         left = "(" if open_low or low == -math.inf else "["
         right = ")" if open_high or high == math.inf else "]"
         expected = f"in {left}{low:g}, {high:g}{right}"
         raise ValueError(f"{name} must be a finite number {expected}, got {value!r}")
+
+
+def _is_finite(value: Real) -> bool:
+    """Whether a float can hold `value`; an integer of hundreds of digits is beyond all of them."""
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def check_choice(name: str, value: Any, choices: Iterable[Any]) -> None:

@@ -1,9 +1,87 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, locks on folders, and the place for downloads."""
 
 import contextlib
+import errno
 import os
 import secrets
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+
+from platformdirs import user_cache_path
+
+LOCK = "run.lock"
+"""The file in a folder that `locked` locks; it is there only while somebody works on the folder."""
+
+PATIENCE = 0.02, 0.1, 0.5
+"""Seconds to wait for a program that has the old file open, before the second and later tries."""
+
+
+def cache_folder() -> Path:
+    """Return the folder for downloads: `$NPYLSTM_CACHE`, or else where the system wants it."""
+    if own := os.environ.get("NPYLSTM_CACHE"):
+        return Path(own)
+    return user_cache_path("npylstm", appauthor=False)
+
+
+@contextlib.contextmanager
+def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Keep a folder to this process and this block: nobody else can lock it meanwhile.
+
+    The system lets go of the lock when its holder ends, however it ends. Where nothing can be
+    locked, on some network drives or in a folder that cannot be written, nothing is.
+
+    Raises
+    ------
+    BlockingIOError
+        Somebody else holds the lock.
+    """
+    path = Path(folder, LOCK)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError:
+        yield
+        return
+    try:
+        _take(descriptor, path)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # Windows keeps a file that others have open
+                path.unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, path: Path) -> None:
+    """Lock a file; raise BlockingIOError if somebody else has it, or had it until just now."""
+    busy = BlockingIOError(
+        errno.EAGAIN, "somebody else is at work on the run", os.fspath(path.parent)
+    )
+    try:
+        _lock(descriptor)
+    except (BlockingIOError, PermissionError) as error:  # what flock raises, and what Windows does
+        raise busy from error
+    except (OSError, ImportError):
+        return
+    try:
+        same = os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        same = False
+    if not same:  # the holder before us has removed the file that we have open
+        raise busy
+
+
+def _lock(descriptor: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl  # which a browser's Python lacks
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | bytearray) -> None:
@@ -23,7 +101,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | bytearray) -
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        _replace(temporary, path)
     except OSError as error:
         raise OSError(error.errno, f"cannot write the file: {error.strerror}", str(path)) from error
     finally:
@@ -36,3 +114,13 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | bytearray) -
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def _replace(new: Path, old: Path) -> None:
+    """Put one file in the place of another; Windows refuses while some program has that open."""
+    for wait in PATIENCE:
+        with contextlib.suppress(PermissionError):
+            new.replace(old)
+            return
+        time.sleep(wait)
+    new.replace(old)

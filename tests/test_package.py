@@ -38,6 +38,7 @@ LIBRARIES = {
     # what the package is compared with, where it is installed
     "torch": {"bench"},
     "tensorflow": {"bench"},
+    "platformdirs": {"files"},
     "threadpoolctl": {"bench", "cli", "sequence"},
 }
 """The rooms that may import a library other than NumPy."""

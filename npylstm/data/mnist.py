@@ -63,7 +63,8 @@ def load_mnist(
         digits to train on, 2,000 to test.
     validation_size
         How many of the training digits, counted from the first, to set aside for validation.
-        None means 5,000 for a folder and 0 for the sample.
+        None means a twelfth of a folder's, but at most the 5,000 of the full set's 60,000, and 0
+        for the sample.
 
     Returns
     -------
@@ -78,12 +79,12 @@ def load_mnist(
         9, images and labels that differ in number, or a `validation_size` that leaves no
         training digit.
     """
-    if validation_size is None:
-        validation_size = 0 if folder is None else 5000
     files = _locate(SAMPLE if folder is None else Path(folder))
     train, test = _read(*files[:2]), _read(*files[2:])
 
     n = len(train.labels)
+    if validation_size is None:
+        validation_size = 0 if folder is None else min(n // 12, 5000)
     if not isinstance(validation_size, Integral) or not 0 <= validation_size < n:
         raise ValueError(
             f"validation_size must be an integer from 0 to {n - 1}, got {validation_size!r}"

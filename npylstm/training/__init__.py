@@ -10,7 +10,8 @@ from npylstm.training.optimizers import (
 )
 from npylstm.training.runs import Run
 from npylstm.training.settings import CELL_KINDS, RunSettings
-from npylstm.training.trainer import Epoch, Examples, Trainer, TrainingState, evaluate, predict
+from npylstm.training.state import Epoch, TrainingState
+from npylstm.training.trainer import Examples, Trainer, evaluate, predict
 
 __all__ = [
     "CELL_KINDS",

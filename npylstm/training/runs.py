@@ -5,15 +5,18 @@ A run folder holds
     config.json       the settings, defaults included, written first
     checkpoint.npz    the last state that was saved: all that is needed to go on
     history.csv       one line per epoch up to that state
+    run.lock          only while a process works on the run
     model.npz         the trained model, for `npylstm.models.load_model`
     *.png             pictures of how the training went
 """
 
 import csv
+import hashlib
 import io
 import json
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from datetime import datetime
 from itertools import chain, count
@@ -26,12 +29,18 @@ import npylstm
 from npylstm.analysis import gradient_flow
 from npylstm.backend import resolve_device, to_device, to_numpy
 from npylstm.data import Digits, load_mnist, row_sequences
-from npylstm.files import write_atomically
+from npylstm.files import locked, write_atomically
 from npylstm.models import checkpoint, save_model, softmax
 from npylstm.training.settings import N_DIGITS, RunSettings
-from npylstm.training.trainer import Epoch, Examples, TrainingState, predict
+from npylstm.training.state import Epoch, TrainingState, packed, unpacked
+from npylstm.training.trainer import Examples, predict
 
 CHECKPOINT = "checkpoint.npz"
+GUESSING = math.log(N_DIGITS)
+"""The loss of a network that knows nothing and says so, in nats."""
+
+HOPELESS = 10
+"""How many times the loss of guessing tells that the network has saturated and learns no more."""
 
 
 class Run:
@@ -55,11 +64,12 @@ class Run:
         self.trainer = self.settings.trainer()
         self.device = resolve_device(settings.device)
         mnist = load_mnist(settings.data)
+        self._fingerprint = _fingerprint(mnist.train, mnist.test)
+        self._began_with = {"npylstm": npylstm.__version__, "numpy": np.__version__}
         self.train_set, self.test_set = self._examples(mnist.train), self._examples(mnist.test)
+        self._start = self.trainer.start(settings.dtype, self.device)
+        self._states(self._start)  # what cannot be trained is refused before there is a folder
         self.state = self._load()
-        self._states = self.trainer.states(
-            self.state, self.train_set, self.test_set, settings.epochs
-        )
 
     @classmethod
     def create(cls, settings: RunSettings, folder: str | os.PathLike[str] | None = None) -> "Run":
@@ -77,12 +87,13 @@ class Run:
             Settings or data that are not sound. The folder is made only after they were checked.
         """
         path = Path(folder or _free_name(settings))
-        if path.exists():
+        if folder and path.exists():
             raise FileExistsError(f"{path} exists already, and nothing is overwritten")
         run = cls(path, settings)
-        path.mkdir(parents=True)
-        run._write_config()
-        run.save()
+        run.folder = _make_folder(path, lambda: None if folder else _free_name(settings))
+        with locked(run.folder):
+            run._write_config()
+            run.save()
         return run
 
     @classmethod
@@ -106,25 +117,29 @@ class Run:
             Settings, a checkpoint or data that are not sound or do not belong together.
         """
         path = Path(folder) / "config.json"
-        try:
-            settings = RunSettings(**json.loads(path.read_text("utf-8"))["settings"])
-        except (ValueError, TypeError, KeyError) as error:
-            raise ValueError(f"{path} does not hold the settings of a run: {error!r}") from error
-        run = cls(Path(folder), settings if epochs is None else replace(settings, epochs=epochs))
-        if run.settings.epochs < len(run.state.history):
-            raise ValueError(
-                f"epochs must be at least the {len(run.state.history)} that {folder} has done, "
-                f"got {run.settings.epochs}"
+        config, settings = _read_config(path)
+        with locked(folder):
+            run = cls(
+                Path(folder), settings if epochs is None else replace(settings, epochs=epochs)
             )
-        run._write_config()
+            if run.settings.epochs < len(run.state.history):
+                raise ValueError(
+                    f"epochs must be at least the {len(run.state.history)} that {folder} has done, "
+                    f"got {run.settings.epochs}"
+                )
+            run._began_with |= {name: config[name] for name in run._began_with if name in config}
+            run._write_config()
         return run
 
     @property
     def steps(self) -> tuple[int, int]:
         """How many steps are done, and how many there are in all."""
-        batches = len(self.train_set) // self.settings.batch_size
-        done = len(self.state.history) * batches + self.state.batch
-        return done, self.settings.epochs * batches
+        done = len(self.state.history) * self._batches + self.state.batch
+        return done, self.settings.epochs * self._batches
+
+    @property
+    def _batches(self) -> int:
+        return len(self.train_set) // self.settings.batch_size
 
     def train(self, report: Callable[[TrainingState], None] = lambda _state: None) -> None:
         """Train to the last epoch, with a checkpoint every so many epochs; then save the model.
@@ -139,21 +154,33 @@ class Run:
         KeyboardInterrupt
             After the present state has been saved.
         FloatingPointError
-            The loss is no longer finite; the last checkpoint stays as it is.
+            The loss is no longer finite, or so large that nothing can come of the run; the last
+            checkpoint stays as it is.
         OSError
-            A file cannot be written; the last checkpoint stays as it is.
+            A file cannot be written, or another process works on the run; the last checkpoint
+            stays as it is.
         """
-        try:
-            for state in self._states:
-                self.state = state
-                if state.batch == 0 and len(state.history) % self.settings.checkpoint_interval == 0:
-                    self.save()
-                report(state)
-        except KeyboardInterrupt:
+        with locked(self.folder):
+            self.state = self._load()  # another process may have gone on with the run
+            try:
+                for state in self._states(self.state):
+                    self._step_done(state)
+                    report(state)
+            except KeyboardInterrupt:
+                self.save()
+                raise
             self.save()
-            raise
-        self.save()
-        save_model(self.folder / "model.npz", self.trainer.model, self.state.params)
+            save_model(self.folder / "model.npz", self.trainer.model, self.state.params)
+
+    def _step_done(self, state: TrainingState) -> None:
+        if state.batch == 0 and (last := state.history[-1]).train_loss > HOPELESS * GUESSING:
+            raise FloatingPointError(
+                f"the loss of epoch {last.epoch} is {last.train_loss:.4g}, and guessing has "
+                f"{GUESSING:.4g}"
+            )
+        self.state = state
+        if state.batch == 0 and len(state.history) % self.settings.checkpoint_interval == 0:
+            self.save()
 
     def save(self) -> None:
         """Write the checkpoint, and the history up to it.
@@ -170,9 +197,8 @@ class Run:
             raise FloatingPointError(
                 f"the parameters became infinite or NaN by step {self.steps[0]}"
             )
-        loss_sum = float(to_numpy(state.loss_sum))
-        meta = {"history": state.history, "batch": state.batch, "loss_sum": loss_sum}
-        checkpoint.save(self._path(CHECKPOINT), _flatten(state), meta)
+        arrays, meta = packed(state, self._batches)
+        checkpoint.save(self._path(CHECKPOINT), arrays, meta | {"examples": self._fingerprint})
         table = io.StringIO()
         csv.writer(table).writerows([Epoch._fields, *state.history])
         write_atomically(self._path("history.csv"), table.getvalue().encode())
@@ -224,51 +250,65 @@ class Run:
         xs = row_sequences(digits.images, self.settings.dtype)
         return Examples(**to_device({"xs": xs, "labels": digits.labels}, self.device))
 
+    def _states(self, state: TrainingState) -> Iterator[TrainingState]:
+        return self.trainer.states(state, self.train_set, self.test_set, self.settings.epochs)
+
     def _write_config(self) -> None:
-        config = {
-            "npylstm": npylstm.__version__,
-            "numpy": np.__version__,
-            "settings": asdict(self.settings),
-        }
-        text = json.dumps(config, indent=2) + "\n"
+        text = json.dumps(self._began_with | {"settings": asdict(self.settings)}, indent=2) + "\n"
         write_atomically(self._path("config.json"), text.encode())
 
     def _load(self) -> TrainingState:
         """Return the state of the checkpoint, or the first state where none was saved yet."""
-        start = self.trainer.start(self.settings.dtype, self.device)
         path = self._path(CHECKPOINT)
         if not path.exists():
-            return start
+            return self._start
         arrays, meta = checkpoint.load(path)
-        expected = _flatten(start)
-        if {n: (a.shape, a.dtype) for n, a in arrays.items()} != {
-            n: (a.shape, a.dtype) for n, a in expected.items()
-        }:
+        if meta.get("examples") != self._fingerprint:
             raise ValueError(
-                f"{path} does not belong to the settings in {self._path('config.json')}"
+                f"{path} belongs to other digits than those in {self.settings.data or 'the sample'}"
+                f": examples must be {self._fingerprint!r}, got {meta.get('examples')!r}"
             )
-        arrays = to_device(arrays, self.device)
-        return TrainingState(
-            params={name: arrays[f"params/{name}"] for name in start.params},
-            slots={
-                name: {slot: arrays[f"slots/{name}/{slot}"] for slot in slots}
-                for name, slots in start.slots.items()
-            },
-            history=tuple(Epoch(*row) for row in meta["history"]),
-            batch=meta["batch"],
-            loss_sum=meta["loss_sum"],
-        )
+        optimizer = self.trainer.optimizer
+        try:
+            return unpacked(arrays, meta, self._start, optimizer, self._batches, self.device)
+        except ValueError as error:
+            raise ValueError(
+                f"{path} does not belong to the settings in {self._path('config.json')}: {error}"
+            ) from error
 
 
-def _flatten(state: TrainingState) -> dict[str, Any]:
-    """Return all arrays of a state in one dictionary."""
-    params = {f"params/{name}": array for name, array in state.params.items()}
-    slots = {
-        f"slots/{name}/{slot}": array
-        for name, slots in state.slots.items()
-        for slot, array in slots.items()
-    }
-    return params | slots
+def _fingerprint(*parts: Digits) -> str:
+    """Return the SHA-256 of pictures and labels, in hexadecimal."""
+    digest = hashlib.sha256()
+    for part in parts:
+        for array in (part.images, part.labels):
+            digest.update(f"{array.shape}".encode())
+            digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _read_config(path: Path) -> tuple[dict[str, Any], RunSettings]:
+    """Return what a run folder says of its run, and the settings in it."""
+    try:
+        config = json.loads(path.read_text("utf-8"))
+        settings = RunSettings(**config["settings"])
+        settings.trainer()
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ValueError(f"{path} does not hold the settings of a run: {error!r}") from error
+    return config, settings
+
+
+def _make_folder(path: Path, other_name: Callable[[], Path | None]) -> Path:
+    """Make a folder that was not there; of two processes with one name, one takes another."""
+    while True:
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            if (other := other_name()) is None:
+                raise
+            path = other
+        else:
+            return path
 
 
 def _free_name(settings: RunSettings) -> Path:

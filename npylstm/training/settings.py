@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin
+
+import numpy as np
 
 from npylstm.cells import ACTIVATIONS, PRESETS, GRUCell, LSTMCell, LSTMVariant, RNNCell
-from npylstm.checks import check_choice, check_size
+from npylstm.checks import check_choice, check_number, check_size
 from npylstm.models import SequenceModel
 from npylstm.sequence import Bidirectional, Dropout, Layer, Recurrent, Residual, Stack
 from npylstm.training.optimizers import SGD, Adam, Optimizer, RMSProp
@@ -25,6 +28,10 @@ CELL_KINDS: dict[str, tuple[type[Any], dict[str, Any]]] = {
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"rmsprop": RMSProp, "sgd": SGD, "adam": Adam}
 ROW, N_DIGITS = 28, 10
+MOST_LAYERS = 1000
+"""A number of layers far beyond all use; a million by mistake would fill the memory."""
+
+_TYPES = {bool: "True or False", int: "an integer", str: "a string", Mapping: "a mapping of names"}
 
 
 def _setting(default: Any, group: str, text: str, **more: Any) -> Any:
@@ -133,12 +140,19 @@ class RunSettings:
     checkpoint_interval: int = _setting(10, "run", "epochs between two checkpoints")
 
     def __post_init__(self) -> None:
-        for name in ("layers", "epochs", "threads", "checkpoint_interval"):
-            check_size(name, getattr(self, name))
+        if isinstance(self.data, str | Path):
+            object.__setattr__(self, "data", str(Path(self.data).absolute()))
         for setting in fields(self):
             value, choices = getattr(self, setting.name), setting.metadata.get("choices")
-            if choices and value is not None:
+            if value is None and setting.default is None:
+                continue
+            object.__setattr__(self, setting.name, _checked(setting.name, value, setting.type))
+            if choices:
                 check_choice(setting.name, value, choices)
+        for setting in fields(self):
+            if setting.type is int and setting.name != "seed":
+                check_size(setting.name, getattr(self, setting.name))
+        check_number("layers", self.layers, 1, MOST_LAYERS)
         if self.residual and self.layers == 1:
             raise ValueError(
                 "residual adds inputs from the second layer on: layers must be 2 at least, got 1"
@@ -148,8 +162,6 @@ class RunSettings:
                 f"variational = {self.variational!r} needs something to drop: input_keep_prob, "
                 "output_keep_prob or state_keep_prob below 1"
             )
-        if self.data is not None:
-            object.__setattr__(self, "data", str(Path(self.data).absolute()))
 
     def trainer(self) -> Trainer:
         """Return the model and how to train it.
@@ -221,6 +233,21 @@ class RunSettings:
         """Return the settings of a group, without those that are left open."""
         values = {name: getattr(self, name) for name in self._names(group)}
         return {name: value for name, value in values.items() if value is not None}
+
+
+def _checked(name: str, value: Any, annotation: Any) -> Any:
+    """Return the value of a setting as JSON has it; raise ValueError if it is of another type."""
+    kind = get_args(annotation)[0] if isinstance(annotation, UnionType) else annotation
+    value = value.item() if isinstance(value, np.generic) else value
+    if kind is float:
+        check_number(name, value)
+        return float(value)
+    kind = get_origin(kind) or kind
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise ValueError(f"{name} must be {_TYPES[kind]}, got {value!r}")
+    if kind is Mapping:
+        return {key: v.item() if isinstance(v, np.generic) else v for key, v in value.items()}
+    return value
 
 
 def _values(part: Any) -> dict[str, Any]:

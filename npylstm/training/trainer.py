@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from numbers import Integral
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -24,10 +24,10 @@ from npylstm.checks import check_array, check_number, check_size
 from npylstm.models import SequenceModel, softmax_cross_entropy
 from npylstm.training.optimizers import (
     Optimizer,
-    OptimizerState,
     clip_by_global_norm,
     clip_by_value,
 )
+from npylstm.training.state import Epoch, TrainingState
 
 GPU_PATIENCE = 64
 """Steps on a GPU from one look at the loss to the next, for each makes the host wait."""
@@ -81,56 +81,6 @@ class Examples:
     def to(self, device: Device) -> "Examples":
         """Return the examples on a device."""
         return Examples(**to_device({"xs": self.xs, "labels": self.labels}, device))
-
-
-class Epoch(NamedTuple):
-    """What an epoch came to: one line of the history.
-
-    Attributes
-    ----------
-    epoch : int
-        From 1.
-    train_loss : float
-        Mean over the steps of the epoch of the batch loss before that step, in nats.
-    test_loss : float
-        Mean loss of the test sequences after the epoch, in nats.
-    test_accuracy : float
-        Fraction of the test sequences whose largest logit is that of their label.
-    """
-
-    epoch: int
-    train_loss: float
-    test_loss: float
-    test_accuracy: float
-
-
-@dataclass(frozen=True, eq=False)
-class TrainingState:
-    """Where a run stands. A step makes a new state, so an interruption always finds a whole one.
-
-    Attributes
-    ----------
-    params : dict of arrays
-        The model's parameters.
-    slots : dict of dict of arrays
-        What the optimiser remembers.
-    history : tuple of Epoch
-        The epochs completed.
-    batch : int
-        How many steps of the present epoch are done.
-    loss_sum : array ()
-        The sum of the losses of those steps, in float64.
-    """
-
-    params: Params
-    slots: OptimizerState
-    history: tuple[Epoch, ...] = ()
-    batch: int = 0
-    loss_sum: Any = 0.0
-
-    def is_finite(self) -> bool:
-        """Whether every parameter is a finite number."""
-        return all(to_numpy(array_module(w).isfinite(w)).all() for w in self.params.values())
 
 
 @dataclass(frozen=True)
