@@ -5,7 +5,7 @@ from npylstm.cells.gru import GRUCell
 from npylstm.cells.lstm import LSTMCell
 from npylstm.cells.lstm_variant import LSTMVariant
 from npylstm.cells.rnn import RNNCell
-from npylstm.interop.convert import (
+from npylstm.interop import (
     from_keras,
     from_onnx,
     from_tf1,
@@ -441,8 +441,8 @@ def test_arrays_that_do_not_fit_are_refused_by_name():
         from_torch(LSTM, state_dict | {"bias_hh_l0": np.zeros(16, int)})
     with pytest.raises(ValueError, match=r"params must have the keys"):
         to_torch(LSTM, draw(PEEPHOLES))
-    with pytest.raises(ValueError, match=r"weights must be 3 arrays.*got 2"):
-        from_keras(LSTM, to_keras(LSTM, draw(LSTM))[:2])
+    with pytest.raises(ValueError, match=r"weights must be 3 arrays.*got 1"):
+        from_keras(LSTM, to_keras(LSTM, draw(LSTM))[:1])
     with pytest.raises(ValueError, match=r"operators must be 3, one a layer, got 2"):
         from_onnx(DEEP, to_onnx(DEEP, draw(DEEP))[:2])
     with pytest.raises(ValueError, match=r"operators\[1\] must have the keys"):

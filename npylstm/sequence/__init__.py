@@ -12,7 +12,7 @@ from npylstm.sequence.unroll import (
     unroll,
     unroll_backward,
 )
-from npylstm.sequence.wrappers import Dropout, Residual
+from npylstm.sequence.wrappers import Dropout, Residual, Reverse
 
 __all__ = [
     "Bidirectional",
@@ -22,6 +22,7 @@ __all__ = [
     "Lengths",
     "Recurrent",
     "Residual",
+    "Reverse",
     "Stack",
     "alive_mask",
     "as_layer",

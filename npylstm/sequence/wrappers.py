@@ -8,7 +8,7 @@ import numpy as np
 from npylstm.backend import Array, Rng, array_module
 from npylstm.cells import Cell, Params
 from npylstm.checks import check_choice, check_number
-from npylstm.sequence.layers import Layer, Recurrent, as_layer, generator
+from npylstm.sequence.layers import Layer, Recurrent, as_layer, generator, reverse
 from npylstm.sequence.unroll import Lengths, alive_mask, check_sequence
 
 
@@ -98,6 +98,56 @@ class Residual(_Wrapper):
         if doutputs is not None and dxs is not None:
             dxs = dxs + _keep(doutputs, alive)
         return dxs, dstate0, grads
+
+
+@dataclass(frozen=True)
+class Reverse(_Wrapper):
+    """A layer that reads the sequence from its end, as one side of `Bidirectional` does.
+
+    Outputs stand in the order of the inputs. With lengths, each sequence is reversed within its
+    own length.
+
+    Parameters
+    ----------
+    layer : Layer or Cell
+        Any layer.
+    """
+
+    layer: Layer | Cell
+
+    def __post_init__(self) -> None:
+        as_layer(self.layer)
+
+    def forward(
+        self,
+        params: Params,
+        xs: Array,
+        state0: Any = None,
+        lengths: Lengths = None,
+        rng: Rng = None,
+        keep_tape: bool = True,
+    ) -> tuple[Array, Any, Any]:
+        """Run the inner layer from the end to the beginning; see `Layer.forward`."""
+        check_sequence(xs, self.input_size)
+        outputs, state, tape = self.inner.forward(
+            params, reverse(xs, lengths), state0, lengths, rng, keep_tape
+        )
+        return reverse(outputs, lengths), state, (tape, lengths)
+
+    def backward(
+        self,
+        params: Params,
+        tape: Any,
+        doutputs: Array | None = None,
+        dstate: Any = None,
+        need_dxs: bool = True,
+    ) -> tuple[Array | None, Any, Params]:
+        """Carry the gradient from the beginning to the end; see `Layer.backward`."""
+        inner_tape, lengths = tape
+        if doutputs is not None:
+            doutputs = reverse(doutputs, lengths)
+        dxs, dstate0, grads = self.inner.backward(params, inner_tape, doutputs, dstate, need_dxs)
+        return None if dxs is None else reverse(dxs, lengths), dstate0, grads
 
 
 @dataclass(frozen=True)
