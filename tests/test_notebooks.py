@@ -15,6 +15,7 @@ def test_a_notebook_is_stored_without_outputs(path):
         assert cell.get("execution_count") is None
 
 
+@pytest.mark.slow  # the site's build runs them, too
 @pytest.mark.filterwarnings("default")  # what a kernel's own libraries warn of is not ours
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs_from_top_to_bottom(path, monkeypatch):
@@ -25,7 +26,7 @@ def test_a_notebook_runs_from_top_to_bottom(path, monkeypatch):
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     notebook = nbformat.read(path, as_version=4)
-    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute(cwd=str(ROOT))
+    nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3").execute(cwd=str(ROOT))
     said = "".join(
         output.text
         for cell in notebook.cells
