@@ -14,7 +14,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 from types import UnionType
@@ -114,6 +114,18 @@ def _parser() -> argparse.ArgumentParser:
 
     add("devices", _devices, "say which devices can be used, and why others can't")
 
+    walk = add(
+        "explain",
+        _explain,
+        "make a page on which every number of back-propagation can be walked",
+        "One HTML file that needs nothing else. Without RUN it trains a small LSTM first.",
+    )
+    walk.add_argument("run", nargs="?", metavar="RUN", help="folder of a trained run")
+    walk.add_argument("--digit", type=int, default=0, metavar="N", help="of the test set (0)")
+    walk.add_argument(
+        "--out", type=Path, default=Path("page.html"), metavar="FILE", help="new file (page.html)"
+    )
+
     bench = add("bench", _bench, "time a training step beside a lower bound and other libraries")
     bench.add_argument(
         "--size",
@@ -168,23 +180,14 @@ def _add_exercises(parser: argparse.ArgumentParser) -> None:
     start.add_argument(
         "--source", action="store_true", help="a teacher's notebooks, with solutions, for nbgrader"
     )
-    _add_choice(start)
     start.set_defaults(command=_start_exercises)
     check = commands.add_parser("check", help="say which answers are right, and what went wrong")
     check.add_argument("path", type=Path, metavar="FILE", help="a .py file, a notebook or a folder")
-    _add_choice(check)
     check.set_defaults(command=_check_exercises)
     grade = commands.add_parser("grade", help="check every submission in a folder")
     grade.add_argument("folder", type=Path, metavar="DIR")
     grade.add_argument(
         "--out", type=Path, default=Path("grades.csv"), metavar="FILE", help="(grades.csv)"
-    )
-    _add_choice(grade)
-    grade.add_argument("--workers", type=_size, metavar="N", help="check N at a time")
-    grade.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
-    grade.add_argument("--json", type=Path, metavar="FILE", help="new file for all that is known")
-    grade.add_argument(
-        "--feedback", type=Path, metavar="DIR", help="new folder for a page for each submission"
     )
     grade.set_defaults(command=_grade_exercises)
 
@@ -195,28 +198,6 @@ def _add_course(parser: argparse.ArgumentParser) -> None:
     start = commands.add_parser("start", help="copy them into a folder")
     start.add_argument("folder", type=Path, metavar="DIR")
     start.set_defaults(command=_start_course)
-
-
-def _add_choice(parser: argparse.ArgumentParser) -> None:
-    from npylstm.exercises import PARTS, TASKS
-
-    parser.add_argument(
-        "--part",
-        dest="parts",
-        choices=PARTS,
-        action="append",
-        default=[],
-        help="only this part; may be repeated",
-    )
-    parser.add_argument(
-        "--task",
-        dest="tasks",
-        choices=TASKS,
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="only this exercise; may be repeated",
-    )
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -395,6 +376,33 @@ def _fetch(dataset: str) -> int:
     return 0
 
 
+def _explain(run: str | None, digit: int, out: Path) -> int:
+    from tqdm import tqdm
+
+    from npylstm.explain import RunPage
+
+    with _input_judged():
+        if out.exists():
+            raise FileExistsError(f"--out: {out} exists already, and nothing is overwritten")
+        if not out.parent.is_dir():
+            raise ValueError(f"--out must name a file in a folder that exists, got {out}")
+        plan = RunPage(run, digit)
+
+    bars: dict[str, Any] = {}
+
+    def report(what: str, done: int, total: int) -> None:
+        bar = bars.setdefault(what, tqdm(total=total, desc=f"training: {what}", disable=None))
+        bar.update(done - bar.n)
+
+    page = plan.make(report)
+    for bar in bars.values():
+        bar.close()
+    with _input_judged():
+        page.save(out)
+    print(f"page: {out}")
+    return 0
+
+
 def _devices() -> int:
     for name, status in available_devices().items():
         print(f"{name}  {'usable' if status.usable else 'not usable'}: {status.detail}")
@@ -475,11 +483,11 @@ def _list_exercises() -> int:
     return 0
 
 
-def _start_exercises(folder: Path, **options: Any) -> int:
+def _start_exercises(folder: Path, source: bool) -> int:
     from npylstm.exercises import start
 
     with _input_judged():
-        paths = start(folder, **options)
+        paths = start(folder, source=source)
     print(*paths, sep="\n")
     return 0
 
@@ -497,42 +505,21 @@ def _start_course(folder: Path) -> int:
     return 0
 
 
-def _check_exercises(path: Path, **options: Any) -> int:
+def _check_exercises(path: Path) -> int:
     from npylstm.exercises import check_file
 
     with _input_judged():
-        report = check_file(path, **options)
+        report = check_file(path)
     print(report)
     return 0 if report.ok else 1
 
 
-def _grade_exercises(
-    folder: Path, out: Path, workers: int | None, json: Path | None, **options: Any
-) -> int:
-    from tqdm import tqdm
+def _grade_exercises(folder: Path, out: Path) -> int:
+    from npylstm.exercises import grade
 
-    from npylstm.exercises import Summary, grade, to_json
-
-    bar = tqdm(bar_format=_BAR, disable=None)
-
-    def progress(done: int, total: int, name: str) -> None:
-        bar.total, bar.n = total, done
-        bar.set_description_str(name)
-
-    # Threads do: all that they do is wait for the processes in which submissions are run.
-    pool = ThreadPoolExecutor(workers) if workers else contextlib.nullcontext()
-    try:
-        with _input_judged(), bar, pool as executor:
-            if json is not None and json.exists():
-                raise FileExistsError(f"{json} exists already, and nothing is overwritten")
-            reports = grade(folder, out, executor=executor, progress=progress, **options)
-            if json is not None:
-                json.write_text(to_json(reports), encoding="utf-8")
-    except KeyboardInterrupt:
-        print("stopped; to go on, repeat the command with --resume", file=sys.stderr)
-        return 130
+    with _input_judged():
+        reports = grade(folder, out)
     for report in reports:
-        print(f"{report.points:6.1f} of {report.possible}  {report.name}")
-    print(f"\n{Summary.of(reports)}\n")
-    print(f"points for each exercise, and remarks: {out}\npicture: {out.with_suffix('.png')}")
+        print(f"{report.points:6.1f}  {report.name}")
+    print(f"points for each exercise, and remarks: {out}")
     return 0

@@ -23,7 +23,7 @@ FLOORS = (
     {"interop"},
     {"analysis", "plots"},
     {"training", "exercises"},
-    {"tf1", "experiments", "bench"},
+    {"tf1", "experiments", "explain", "bench"},
     {"cli"},
     {"__main__"},
 )
@@ -33,11 +33,9 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 LIBRARIES = {
     "cupy": {"backend"},
-    "matplotlib": {"plots", "training", "experiments", "exercises"},
+    "matplotlib": {"plots", "training", "experiments"},
     "argcomplete": {"cli"},
     "tqdm": {"cli", "data", "experiments"},
-    # reads notebooks in which students have used its extensions, where it is installed
-    "IPython": {"exercises"},
     # what the package is compared with, where it is installed
     "torch": {"bench"},
     "tensorflow": {"bench"},

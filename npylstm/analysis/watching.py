@@ -25,6 +25,12 @@ class WatchedCell(Cell):
         ∂L/∂(state after the step) of each step that has been run backwards, last to first.
     dzs : list of T dicts
         ∂L/∂z of each of these steps, as from `preactivation_gradients`.
+    dxs : list of T arrays
+        ∂L/∂x of each of these steps.
+    dstates_prev : list of T named tuples
+        ∂L/∂(state before the step) of each of these steps.
+    params : dict of arrays
+        The parameters of the last step that has been run.
     """
 
     input_size: int
@@ -34,6 +40,9 @@ class WatchedCell(Cell):
     caches: list[Cache] = field(default_factory=list, compare=False)
     dstates: list[Any] = field(default_factory=list, compare=False)
     dzs: list[dict[str, Array]] = field(default_factory=list, compare=False)
+    dxs: list[Array] = field(default_factory=list, compare=False)
+    dstates_prev: list[Any] = field(default_factory=list, compare=False)
+    params: Params = field(default_factory=dict, compare=False)
 
     @property
     def gates(self) -> tuple[str, ...]:
@@ -59,13 +68,17 @@ class WatchedCell(Cell):
         state, cache = self.cell.forward(params, x, state)
         self.states.append(state)
         self.caches.append(cache)
+        self.params.update(params)
         return state, cache
 
     def backward(self, params: Params, cache: Cache, dstate: Any) -> tuple[Array, Any, Params]:
         """Carry the gradient one step back, and keep it."""
         self.dstates.append(dstate)
         self.dzs.append(preactivation_gradients(self.cell, params, cache, dstate))
-        return self.cell.backward(params, cache, dstate)
+        dx, dstate_prev, grads = self.cell.backward(params, cache, dstate)
+        self.dxs.append(dx)
+        self.dstates_prev.append(dstate_prev)
+        return dx, dstate_prev, grads
 
 
 def watch(model: SequenceModel) -> tuple[SequenceModel, list[WatchedCell]]:
