@@ -14,7 +14,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 from types import UnionType
@@ -180,14 +180,23 @@ def _add_exercises(parser: argparse.ArgumentParser) -> None:
     start.add_argument(
         "--source", action="store_true", help="a teacher's notebooks, with solutions, for nbgrader"
     )
+    _add_choice(start)
     start.set_defaults(command=_start_exercises)
     check = commands.add_parser("check", help="say which answers are right, and what went wrong")
     check.add_argument("path", type=Path, metavar="FILE", help="a .py file, a notebook or a folder")
+    _add_choice(check)
     check.set_defaults(command=_check_exercises)
     grade = commands.add_parser("grade", help="check every submission in a folder")
     grade.add_argument("folder", type=Path, metavar="DIR")
     grade.add_argument(
         "--out", type=Path, default=Path("grades.csv"), metavar="FILE", help="(grades.csv)"
+    )
+    _add_choice(grade)
+    grade.add_argument("--workers", type=_size, metavar="N", help="check N at a time")
+    grade.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
+    grade.add_argument("--json", type=Path, metavar="FILE", help="new file for all that is known")
+    grade.add_argument(
+        "--feedback", type=Path, metavar="DIR", help="new folder for a page for each submission"
     )
     grade.set_defaults(command=_grade_exercises)
 
@@ -198,6 +207,28 @@ def _add_course(parser: argparse.ArgumentParser) -> None:
     start = commands.add_parser("start", help="copy them into a folder")
     start.add_argument("folder", type=Path, metavar="DIR")
     start.set_defaults(command=_start_course)
+
+
+def _add_choice(parser: argparse.ArgumentParser) -> None:
+    from npylstm.exercises import PARTS, TASKS
+
+    parser.add_argument(
+        "--part",
+        dest="parts",
+        choices=PARTS,
+        action="append",
+        default=[],
+        help="only this part; may be repeated",
+    )
+    parser.add_argument(
+        "--task",
+        dest="tasks",
+        choices=TASKS,
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only this exercise; may be repeated",
+    )
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
@@ -483,11 +514,11 @@ def _list_exercises() -> int:
     return 0
 
 
-def _start_exercises(folder: Path, source: bool) -> int:
+def _start_exercises(folder: Path, **options: Any) -> int:
     from npylstm.exercises import start
 
     with _input_judged():
-        paths = start(folder, source=source)
+        paths = start(folder, **options)
     print(*paths, sep="\n")
     return 0
 
@@ -505,21 +536,42 @@ def _start_course(folder: Path) -> int:
     return 0
 
 
-def _check_exercises(path: Path) -> int:
+def _check_exercises(path: Path, **options: Any) -> int:
     from npylstm.exercises import check_file
 
     with _input_judged():
-        report = check_file(path)
+        report = check_file(path, **options)
     print(report)
     return 0 if report.ok else 1
 
 
-def _grade_exercises(folder: Path, out: Path) -> int:
-    from npylstm.exercises import grade
+def _grade_exercises(
+    folder: Path, out: Path, workers: int | None, json: Path | None, **options: Any
+) -> int:
+    from tqdm import tqdm
 
-    with _input_judged():
-        reports = grade(folder, out)
+    from npylstm.exercises import Summary, grade, to_json
+
+    bar = tqdm(bar_format=_BAR, disable=None)
+
+    def progress(done: int, total: int, name: str) -> None:
+        bar.total, bar.n = total, done
+        bar.set_description_str(name)
+
+    # Threads do: all that they do is wait for the processes in which submissions are run.
+    pool = ThreadPoolExecutor(workers) if workers else contextlib.nullcontext()
+    try:
+        with _input_judged(), bar, pool as executor:
+            if json is not None and json.exists():
+                raise FileExistsError(f"{json} exists already, and nothing is overwritten")
+            reports = grade(folder, out, executor=executor, progress=progress, **options)
+            if json is not None:
+                json.write_text(to_json(reports), encoding="utf-8")
+    except KeyboardInterrupt:
+        print("stopped; to go on, repeat the command with --resume", file=sys.stderr)
+        return 130
     for report in reports:
-        print(f"{report.points:6.1f}  {report.name}")
-    print(f"points for each exercise, and remarks: {out}")
+        print(f"{report.points:6.1f} of {report.possible}  {report.name}")
+    print(f"\n{Summary.of(reports)}\n")
+    print(f"points for each exercise, and remarks: {out}\npicture: {out.with_suffix('.png')}")
     return 0

@@ -88,6 +88,8 @@ def test_notebooks_are_valid_and_carry_the_points(part):
         marks = [cell.metadata.get("nbgrader") for cell in content.cells]
         graded = {m["grade_id"]: m["points"] for m in marks if m and m["grade"]}
         expected = {f"test_{t.name}": t.points for t in TASKS.values() if t.part == part}
+        if not is_source:  # a student's notebook has no cells that only nbgrader understands
+            expected = {}
         assert graded == expected
 
 
@@ -116,7 +118,7 @@ def test_stubs_are_reported_as_not_written(tmp_path):
     assert not report.ok
     assert report.points == 0
     assert all("not written yet" in result.hint for result in report.results.values())
-    assert str(report).endswith("rnn.py: 0.0 of 7 points")
+    assert str(report).splitlines()[-2] == "rnn.py: 0.0 of 7 points"
 
 
 def test_a_file_is_checked_task_by_task_with_its_own_forward_functions(tmp_path):
@@ -142,14 +144,16 @@ def test_a_notebook_is_checked_without_its_magics_and_outputs(tmp_path):
     assert check_file(path).ok
 
 
-def test_only_definitions_are_run(tmp_path):
+def test_a_file_is_run_as_a_module_and_an_endless_loop_in_it_is_stopped(tmp_path):
     path = tmp_path / "mine.py"
     trace = tmp_path / "trace"
     path.write_text(
-        RIGHT_SIGMOID + f"\n\nopen({str(trace)!r}, 'w')\nfor _ in iter(int, 1):\n    pass\n"
+        RIGHT_SIGMOID + "\n\nfor _ in iter(int, 1):\n    pass\n"
         f"if __name__ == '__main__':\n    open({str(trace)!r}, 'w')\n"
     )
-    assert check_file(path, total_limit=30).ok
+    report = check_file(path, time_limit=1)
+    assert report.ok
+    assert "stopped after 1 seconds" in report.remarks[0]
     assert not trace.exists()
 
 
@@ -298,6 +302,7 @@ def test_grade_writes_a_row_for_every_submission(submissions, tmp_path):
     assert points == {
         "empty.py": "0.00",
         "endless.py": "1.00",
+        "notes.txt": "0.00",
         "nothing in it": "0.00",
         "right.py": "2.00",
         "several": "2.00",

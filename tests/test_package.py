@@ -33,9 +33,11 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 LIBRARIES = {
     "cupy": {"backend"},
-    "matplotlib": {"plots", "training", "experiments"},
+    "matplotlib": {"plots", "training", "experiments", "exercises"},
     "argcomplete": {"cli"},
     "tqdm": {"cli", "data", "experiments"},
+    # reads notebooks in which students have used its extensions, where it is installed
+    "IPython": {"exercises"},
     # what the package is compared with, where it is installed
     "torch": {"bench"},
     "tensorflow": {"bench"},

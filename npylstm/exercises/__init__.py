@@ -6,7 +6,24 @@ mistake it is.
 
 from npylstm.exercises.checker import check
 from npylstm.exercises.classroom import check_file, grade, overview, start
+from npylstm.exercises.grading import to_json
+from npylstm.exercises.report import Report
 from npylstm.exercises.result import Block, Result
-from npylstm.exercises.tasks import TASKS, Task
+from npylstm.exercises.summary import Summary
+from npylstm.exercises.tasks import PARTS, TASKS, Task
 
-__all__ = ["TASKS", "Block", "Result", "Task", "check", "check_file", "grade", "overview", "start"]
+__all__ = [
+    "PARTS",
+    "TASKS",
+    "Block",
+    "Report",
+    "Result",
+    "Summary",
+    "Task",
+    "check",
+    "check_file",
+    "grade",
+    "overview",
+    "start",
+    "to_json",
+]

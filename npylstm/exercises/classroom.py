@@ -1,67 +1,41 @@
-"""The teacher's side: hand out the exercises, check a file, grade a folder."""
+"""The teacher's side: hand out the exercises, check what came back, grade a class."""
 
-import csv
-import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from concurrent.futures import Executor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
+from npylstm.checks import check_choice, check_number
+from npylstm.exercises.grading import Grading, Journal, judge_all, state_key, table_of, write_pages
 from npylstm.exercises.handouts import notebook, stub_file
-from npylstm.exercises.result import Block, Result
+from npylstm.exercises.judging import check_submission
+from npylstm.exercises.processes import end_workers
+from npylstm.exercises.report import Report
+from npylstm.exercises.submissions import find_submissions
+from npylstm.exercises.summary import Summary
 from npylstm.exercises.tasks import PARTS, TASKS
+from npylstm.files import write_atomically
 
 GRADING_SEED = 2
-SUFFIXES = (".py", ".ipynb")
-
-_WORKER = f"""\
-import sys
-sys.path.append({str(Path(__file__).parents[2])!r})
-from npylstm.exercises.worker import main
-main()
-"""
 
 
-@dataclass
-class Report:
-    """What a submission is worth.
+def choose(parts: Iterable[str] = (), tasks: Iterable[str] = ()) -> tuple[str, ...]:
+    """Name the exercises of some parts, and single ones, in the order of the course.
 
-    Parameters
-    ----------
-    name : str
-        The file, or the folder, that was handed in.
-    results : dict of str to Result
-        The exercises that were found in it.
-    remarks : list of str
-        What else there is to say: a file that can't be read, a process that had to be stopped.
+    All of them where nothing is chosen.
+
+    Raises
+    ------
+    ValueError
+        If there is no such part or exercise.
     """
-
-    name: str
-    results: dict[str, Result] = field(default_factory=dict)
-    remarks: list[str] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        """Whether exercises were found and all of them are right."""
-        return bool(self.results) and all(result.ok for result in self.results.values())
-
-    @property
-    def points(self) -> float:
-        """Points earned."""
-        return sum(result.score * result.points for result in self.results.values())
-
-    def __str__(self) -> str:
-        possible = sum(result.points for result in self.results.values())
-        shown = [result.summary if result.ok else str(result) for result in self.results.values()]
-        found = "\n".join(shown) or "No exercise was found in it."
-        remarks = "".join(f"\nNote: {remark}" for remark in self.remarks)
-        return f"{found}{remarks}\n{self.name}: {self.points:.1f} of {possible} points"
+    parts, tasks = list(parts), list(tasks)
+    for part in parts:
+        check_choice("part", part, PARTS)
+    for task in tasks:
+        check_choice("task", task, TASKS)
+    chosen = [t.name for t in TASKS.values() if t.part in parts or t.name in tasks]
+    return tuple(chosen) if parts or tasks else tuple(TASKS)
 
 
 def overview() -> str:
@@ -76,8 +50,14 @@ def overview() -> str:
     return "\n".join(lines)
 
 
-def start(folder: str | Path, *, source: bool = False) -> list[Path]:
-    """Write the stubs and notebooks of all parts into a folder.
+def start(
+    folder: str | Path,
+    *,
+    source: bool = False,
+    parts: Iterable[str] = (),
+    tasks: Iterable[str] = (),
+) -> list[Path]:
+    """Write stubs and notebooks into a folder, one of each for every part.
 
     Parameters
     ----------
@@ -85,7 +65,9 @@ def start(folder: str | Path, *, source: bool = False) -> list[Path]:
         Is made if need be.
     source : bool
         Write a teacher's source notebooks, with solutions, hidden tests and points for nbgrader,
-        instead of what students get.
+        and answers to the questions of the course's notebooks, instead of what students get.
+    parts, tasks : iterable of str
+        Hand out only these parts and these exercises.
 
     Returns
     -------
@@ -96,11 +78,16 @@ def start(folder: str | Path, *, source: bool = False) -> list[Path]:
     ------
     FileExistsError
         If one of the files is there already; then none is written.
+    ValueError
+        If there is no such part or exercise.
     """
     folder = Path(folder)
-    texts = {folder / f"{part}.ipynb": notebook(part, source=source) for part in PARTS}
-    if not source:
-        texts |= {folder / f"{part}.py": stub_file(part) for part in PARTS}
+    chosen = choose(parts, tasks)
+    texts = {}
+    for part in dict.fromkeys(TASKS[name].part for name in chosen):
+        texts[folder / f"{part}.ipynb"] = notebook(part, chosen, source=source)
+        if not source:
+            texts[folder / f"{part}.py"] = stub_file(part, chosen)
     for path in texts:
         if path.exists():
             raise FileExistsError(f"folder: {path} exists already, and nothing is overwritten")
@@ -111,178 +98,141 @@ def start(folder: str | Path, *, source: bool = False) -> list[Path]:
 
 
 def check_file(
-    path: str | Path, *, seed: int = 0, time_limit: float = 5.0, total_limit: float = 120.0
+    path: str | Path,
+    *,
+    parts: Iterable[str] = (),
+    tasks: Iterable[str] = (),
+    seed: int = 0,
+    time_limit: float = 5.0,
+    total_limit: float = 120.0,
 ) -> Report:
-    """Check the exercises in a Python file, a notebook, or a folder of them.
+    """Check the exercises in a Python file, a notebook, a zip file, or a folder of them.
 
-    The answers run in a process of their own, which is stopped when it takes too long. Only
-    their imports and definitions are run, and imports of this package are passed over. This
-    guards against mistakes, not against malice: grade strangers' files in a container.
+    A copy of the submission is run in a process of its own, statement by statement, and on after
+    an error; imports of this package find nothing. What takes too long is stopped. This guards
+    against mistakes, not against malice: grade strangers' files in a container.
 
     Parameters
     ----------
     path : path
+    parts, tasks : iterable of str
+        Check only these parts and these exercises, and count points of all of them. By default
+        the points count of those that are found.
     seed : int
         Draws other numbers to try the answers on.
     time_limit, total_limit : float
-        Seconds for each exercise, and for all together.
+        Seconds for each statement and each exercise, and for all together.
 
     Raises
     ------
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is neither a .py file nor a notebook, nor a folder that holds one.
+        If it holds no .py file or notebook that can be read, if there is no such part or exercise,
+        or a limit is not above zero.
     """
     path = Path(path)
-    files = _answer_files(path)
-    with tempfile.TemporaryDirectory() as scratch:
-        lines = Path(scratch) / "report"
-        end = _run_worker([lines, seed, time_limit, *files], total_limit)
-        text = lines.read_text(encoding="utf-8") if lines.exists() else ""
-    report = Report(path.name)
-    unfinished = ""
-    for line in map(json.loads, text.splitlines()):
-        if "begin" in line:
-            unfinished = line["begin"]
-        elif "remark" in line:
-            report.remarks.append(line["remark"])
-        else:
-            unfinished = ""
-            _keep_better(report.results, _result(line["result"]))
-    if unfinished:
-        failed = Result(unfinished, False, 0.0, TASKS[unfinished].points, {}, end)
-        _keep_better(report.results, failed)
-    if end:
-        report.remarks.append(end)
-    return report
-
-
-def _answer_files(path: Path) -> list[Path]:
-    if path.is_dir():
-        files = [p for p in sorted(path.iterdir()) if p.suffix in SUFFIXES]
-        if not files:
-            raise ValueError(f"path: {path} holds neither .py files nor notebooks")
-        return [file.resolve() for file in files]
+    parts, tasks = tuple(parts), tuple(tasks)
+    chosen = choose(parts, tasks)
     if not path.exists():
         raise FileNotFoundError(f"path: there is no file {path}")
-    if path.suffix not in SUFFIXES:
-        raise ValueError(f"path: expected a .py file or an .ipynb notebook, got {path}")
-    return [path.resolve()]
-
-
-def _run_worker(arguments: Sequence[object], seconds: float) -> str:
-    """Run the worker in silence; tell how it ended where it did not end well."""
-    # -P: modules that lie about in the current folder stay out of the way
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-c", _WORKER, *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
+    report = check_submission(
+        path,
+        chosen,
+        seed=seed,
+        time_limit=time_limit,
+        total_limit=total_limit,
+        search="" if path.is_dir() else str(path.resolve().parent),
     )
-    try:
-        code = process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        return f"The process was stopped after {seconds:g} seconds."
-    finally:
-        _kill(process)
-    return f"The process ended early, with exit code {code}." if code else ""
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End a process, and where the system can do it, those that it started."""
-    if hasattr(os, "killpg"):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    else:
-        process.kill()
-    process.wait()
-
-
-def _result(fields: dict[str, Any]) -> Result:
-    blocks = {label: Block(**block) for label, block in fields["blocks"].items()}
-    tuples = {name: tuple(fields[name]) for name in ("mistakes", "hints")}
-    return Result(**fields | {"blocks": blocks} | tuples)
-
-
-def _keep_better(results: dict[str, Result], result: Result) -> None:
-    if result.name not in results or results[result.name].score < result.score:
-        results[result.name] = result
+    return report if parts or tasks else replace(report, tasks=())
 
 
 def grade(
     folder: str | Path,
     table: str | Path,
     *,
+    parts: Iterable[str] = (),
+    tasks: Iterable[str] = (),
     seed: int = GRADING_SEED,
     time_limit: float = 5.0,
     total_limit: float = 120.0,
+    executor: Executor | None = None,
+    resume: bool = False,
+    feedback: str | Path | None = None,
+    progress: Callable[[int, int, str], None] | None = None,
 ) -> list[Report]:
     """Check every submission in a folder, and write the points into a CSV file.
 
-    A submission is a .py file, a notebook, or a folder of them. The table has one row for each,
-    with its points, the points for each exercise, and remarks: the mistakes that were made.
+    Whatever lies in the folder is a submission: a .py file, a notebook, a zip file, a folder of
+    them, or something else, which has a row that says so. While it goes on, finished reports are
+    kept beside the table, in a file whose name ends in ".unfinished"; the table itself, with a
+    picture of the mistakes beside it, is written at the end.
 
     Parameters
     ----------
     folder : path
     table : path
-        The CSV file to write.
+        The CSV file to write. It has one row for each submission: its points, what they are out
+        of, the points for each exercise, the exercises whose code equals the package's own
+        solution, and remarks, such as the mistakes that were made.
+    parts, tasks : iterable of str
+        Grade only these parts and these exercises.
     seed, time_limit, total_limit
         As for `check_file`; the numbers are others than a student's own check has shown.
+    executor : concurrent.futures.Executor, optional
+        Checks the submissions, several at a time; the table is the same.
+    resume : bool
+        Go on with a run that was stopped.
+    feedback : path, optional
+        A folder to write a page for each submission into, which can be handed back.
+    progress : function of (done, total, name), optional
+        Is told how far it is, and who is being checked.
+
+    Returns
+    -------
+    list of Report
+        In the order of the table.
 
     Raises
     ------
     FileExistsError
-        If the table is there already.
+        If a file to be written is there already, or a run that was stopped.
     NotADirectoryError
         If there is no such folder.
     ValueError
-        If it holds no submission.
+        If the folder is empty, there is no such part or exercise, a limit is not above zero, or
+        the run to go on with was one of another kind.
     """
     folder, table = Path(folder), Path(table)
+    check_number("time_limit", time_limit, low=0, open_low=True)
+    check_number("total_limit", total_limit, low=0, open_low=True)
+    grading = Grading(choose(parts, tasks), seed, time_limit, total_limit)
+    journal = Journal(table.with_name(f"{table.name}.unfinished"))
+    picture = table.with_suffix(".png")
+    pages = Path(feedback) if feedback is not None else None
     if not folder.is_dir():
         raise NotADirectoryError(f"folder: there is no folder {folder}")
-    submissions = [
-        p
-        for p in sorted(folder.iterdir())
-        if not p.name.startswith((".", "_")) and (p.is_dir() or p.suffix in SUFFIXES)
-    ]
+    outputs = (table, picture, journal.path, *([pages] if pages else []))
+    submissions = find_submissions(folder, outputs)
     if not submissions:
         raise ValueError(f"folder: {folder} holds no submission: no .py file, notebook or folder")
-    if table.exists():
-        raise FileExistsError(f"table: {table} exists already, and nothing is overwritten")
-    limits = {"seed": seed, "time_limit": time_limit, "total_limit": total_limit}
-    with table.open("x", encoding="utf-8", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["submission", "points", "of", *TASKS, "remarks"])
-        reports = []
-        for submission in submissions:
-            report = _grade_one(submission, limits)
-            reports.append(report)
-            rows.writerow(_row(report))
-            file.flush()
-    return reports
-
-
-def _grade_one(submission: Path, limits: dict[str, Any]) -> Report:
+    for path in (table, picture, *([pages] if pages else [])):
+        if path.exists() and not (resume and journal.path.exists() and path != table):
+            raise FileExistsError(f"table: {path} exists already, and nothing is overwritten")
+    keys = {path: state_key(path) for path in submissions}
+    reports = journal.open(grading, resume)
+    left = [path for path in submissions if keys[path] not in reports]
     try:
-        return check_file(submission, **limits)
-    except ValueError as error:
-        return Report(submission.name, remarks=[str(error)])
-
-
-def _row(report: Report) -> list[str]:
-    earned = [
-        f"{result.score * result.points:.2f}" if (result := report.results.get(name)) else ""
-        for name in TASKS
-    ]
-    wrong = [
-        f"{result.name}: {' and '.join(result.mistakes) or result.hint}"
-        for result in report.results.values()
-        if not result.ok
-    ]
-    possible = sum(task.points for task in TASKS.values())
-    remarks = " | ".join([*wrong, *report.remarks])
-    return [report.name, f"{report.points:.2f}", str(possible), *earned, remarks]
+        for path, report in judge_all(grading, left, executor, progress):
+            journal.add(keys[path], report)
+            reports[keys[path]] = report
+    except BaseException:
+        end_workers()
+        raise
+    ordered = [reports[key] for key in keys.values()]
+    if pages is not None:
+        write_pages(ordered, pages)
+    Summary.of(ordered).save(picture)
+    write_atomically(table, table_of(ordered, grading.tasks).encode())
+    journal.path.unlink()
+    return ordered

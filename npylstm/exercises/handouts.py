@@ -6,47 +6,61 @@ what stands between the marks.
 """
 
 import json
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from npylstm.exercises.sources import helpers, solved, stub
 from npylstm.exercises.tasks import PARTS, TASKS, Task
 
 _BEGIN, _END = "    ### BEGIN SOLUTION\n", "    ### END SOLUTION\n"
-_HIDDEN = "### BEGIN HIDDEN TESTS\n{}\n### END HIDDEN TESTS"
 _HIDDEN_SEED = 1
+_TEST = """\
+from npylstm.exercises import check  # here, where no other cell can replace it
+
+result = {check})
+### BEGIN HIDDEN TESTS
+result = {check}, seed={seed})
+### END HIDDEN TESTS
+assert result.score, result
+result.earned  # nbgrader gives a cell that ends with a number so many points\
+"""
 
 
-def _tasks(part: str) -> list[Task]:
-    return [task for task in TASKS.values() if task.part == part]
+def _tasks(part: str, chosen: Collection[str]) -> list[Task]:
+    return [task for task in TASKS.values() if task.part == part and task.name in chosen]
 
 
-def _borrowed(part: str) -> list[str]:
-    """Names of the functions that a part needs from earlier ones."""
-    own = [task.name for task in _tasks(part)]
+def _borrowed(tasks: Sequence[Task]) -> list[str]:
+    """Names of the functions that some exercises need from others."""
+    own = [task.name for task in tasks]
     needed = [name for task in own for name in helpers(task)]
     return [name for name in dict.fromkeys(needed) if name not in own]
 
 
-def stub_file(part: str) -> str:
-    """Write the Python file of one part, with every function still to be written."""
+def stub_file(part: str, chosen: Collection[str] = TASKS) -> str:
+    """Write the Python file of a part, with the chosen functions still to be written."""
+    tasks = _tasks(part, chosen)
     title = PARTS[part]
     head = f'"""{title}.\n\nCheck your answers with:  npylstm exercises check {part}.py\n"""\n'
-    borrowed = [f"# Copy your {name} here: you need it below.\n" for name in _borrowed(part)]
-    functions = [stub(task.name) for task in _tasks(part)]
+    borrowed = [f"# Copy your {name} here: you need it below.\n" for name in _borrowed(tasks)]
+    functions = [stub(task.name) for task in tasks]
     return "\n\n".join([head + "\nimport numpy as np\n", *borrowed, *functions])
 
 
-def notebook(part: str, *, source: bool) -> str:
-    """Write the notebook of one part: the teacher's source, or what a student gets."""
+def notebook(part: str, chosen: Collection[str] = TASKS, *, source: bool) -> str:
+    """Write the notebook of a part: the teacher's source, or what a student gets."""
+    tasks = _tasks(part, chosen)
     cells = [
         _markdown(f"{part}-title", f"# {PARTS[part]}"),
         _code(f"{part}-imports", "import numpy as np\n\nfrom npylstm.exercises import check"),
     ]
-    for name in _borrowed(part):
+    for name in _borrowed(tasks):
         cells.append(_markdown(f"{name}-note", f"Copy your `{name}` here: you need it below."))
-        text = _marked(name) if source else f"# your {name}"
-        cells.append(_code(f"{name}-copy", text, _answer_cell(f"{name}_copy")))
-    for task in _tasks(part):
+        if source:
+            cells.append(_code(f"{name}-copy", _marked(name), _answer_cell(f"{name}_copy")))
+        else:
+            cells.append(_code(f"{name}-copy", f"# your {name}"))
+    for task in tasks:
         cells += _task_cells(task, source)
     content = {
         "cells": cells,
@@ -61,19 +75,19 @@ def notebook(part: str, *, source: bool) -> str:
 
 
 def _task_cells(task: Task, source: bool) -> list[dict[str, Any]]:
-    """Lay out one exercise: heading, answer, a check to read, a test that gives the points."""
+    """Lay out one exercise: heading, answer, a check to read; for nbgrader a test with points."""
     forward = f", {task.student_forward}" if task.student_forward else ""
-    check = f'check("{task.name}", {task.name}{forward})'
-    test = check + ".assert_ok()"
-    if source:
-        hidden = f'check("{task.name}", {task.name}{forward}, seed={_HIDDEN_SEED}).assert_ok()'
-        test += "\n" + _HIDDEN.format(hidden)
+    check = f'check("{task.name}", {task.name}{forward}'
     points = f"{task.points} point{'s' if task.points > 1 else ''}"
-    answer = _marked(task.name) if source else stub(task.name)
+    cells = [_markdown(f"{task.name}-title", f"## {task.title} ({points})")]
+    if not source:
+        cells.append(_code(f"{task.name}-answer", stub(task.name).rstrip()))
+        return [*cells, _code(f"{task.name}-check", check + ")")]
+    test = _TEST.format(check=check, seed=_HIDDEN_SEED)
     return [
-        _markdown(f"{task.name}-title", f"## {task.title} ({points})"),
-        _code(f"{task.name}-answer", answer.rstrip(), _answer_cell(task.name)),
-        _code(f"{task.name}-check", check),
+        *cells,
+        _code(f"{task.name}-answer", _marked(task.name).rstrip(), _answer_cell(task.name)),
+        _code(f"{task.name}-check", check + ")"),
         _code(f"{task.name}-test", test, _test_cell(task)),
     ]
 

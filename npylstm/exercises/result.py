@@ -67,14 +67,18 @@ class Result:
             raise AssertionError(str(self))
 
     @property
+    def earned(self) -> float:
+        """Points earned."""
+        return self.score * self.points
+
+    @property
     def summary(self) -> str:
         """The verdict in one line."""
         if self.ok:
             return f"{self.name}: right ({self.points} of {self.points} points)"
         right = sum(map(bool, self.blocks.values()))
-        earned = self.score * self.points
         count = f"{right} of {len(self.blocks)} right" if self.blocks else "not right"
-        return f"{self.name}: {count} ({earned:.1f} of {self.points} points)"
+        return f"{self.name}: {count} ({self.earned:.1f} of {self.points} points)"
 
     def __str__(self) -> str:
         width = max(map(len, self.blocks), default=0)

@@ -1,116 +1,242 @@
-"""The process in which one submission is checked.
+"""The process in which one submission is run and checked.
 
 It writes what it finds as lines of JSON while it goes on, so that nothing is lost when it has to
-be stopped.
+be stopped, and says before each step what it is about to do, so that the step that ended it can be
+left out in a second run.
 """
 
-import ast
+import builtins
+import dis
 import json
-import linecache
+import os
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict
-from functools import partial
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, TextIO
 
 from npylstm.exercises.checker import check
-from npylstm.exercises.limits import call_with_limit
+from npylstm.exercises.limits import PackageCall
+from npylstm.exercises.result import Result
+from npylstm.exercises.running import Script, run_file
+from npylstm.exercises.sources import plant
 from npylstm.exercises.tasks import TASKS
+from npylstm.exercises.words import describe_error
 
-_DEFINITIONS = (
-    ast.Import,
-    ast.ImportFrom,
-    ast.FunctionDef,
-    ast.ClassDef,
-    ast.Assign,
-    ast.AnnAssign,
-    ast.If,
-    ast.Try,
-)
+_RUN_SHARE = 0.5
+"""What part of its time a submission may spend before its answers are called."""
 
 
-def _cells(path: Path) -> Iterator[tuple[str, str]]:
-    """Yield name and text of a Python file, or of the code cells of a notebook."""
-    text = path.read_text(encoding="utf-8-sig")
-    if path.suffix != ".ipynb":
-        yield str(path), text
-        return
-    for number, cell in enumerate(json.loads(text)["cells"]):
-        if cell["cell_type"] == "code":
-            lines = "".join(cell["source"]).splitlines()
-            code = "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in lines)
-            yield f"{path.name}, cell {number}", code
+@dataclass(frozen=True)
+class Order:
+    """What the worker is to do: what it reads from its standard input, as JSON.
 
-
-def _imports_package(statement: ast.stmt) -> bool:
-    if isinstance(statement, ast.Import):
-        return any(alias.name.partition(".")[0] == "npylstm" for alias in statement.names)
-    module = statement.module if isinstance(statement, ast.ImportFrom) else None
-    return (module or "").partition(".")[0] == "npylstm"
-
-
-def _define(path: Path, time_limit: float) -> tuple[dict[str, Any], list[str]]:
-    """Run the definitions of a file one by one, so that one error does not hide the others.
-
-    Plain imports of the package are passed over: a notebook has them for its checks.
+    Parameters
+    ----------
+    folder : str
+        The submission's copy.
+    files : sequence of str
+        What is to be run, as paths in that folder.
+    tasks : sequence of str
+        The exercises that were set.
+    seed : int
+    time_limit : float
+        Seconds for each statement and each answer.
+    total_limit : float
+        Seconds for everything.
+    search : str
+        A folder to import from besides the copy: that of a student who checks one file of several.
+    skip : sequence of str
+        Steps that ended an earlier run, or were done in it.
     """
-    namespace: dict[str, Any] = {"__name__": "answers"}
-    remarks = []
-    for name, text in _cells(path):
-        linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
-        try:
-            statements = ast.parse(text).body
-        except SyntaxError as error:
-            remarks.append(f"{name}, line {error.lineno}: {error.msg}")
-            continue
-        for statement in statements:
-            if isinstance(statement, _DEFINITIONS) and not _imports_package(statement):
-                code = compile(ast.Module([statement], []), name, "exec")
-                try:
-                    call_with_limit(partial(exec, code, namespace), time_limit)
-                except TimeoutError:
-                    trouble = f"stopped after {time_limit:g} seconds"
-                except BaseException as error:  # whatever a student's file may raise, even exit()
-                    trouble = f"{type(error).__name__}: {error}"
-                else:
-                    continue
-                remarks.append(f"{name}, line {statement.lineno}: {trouble}")
-    return namespace, remarks
+
+    folder: str
+    files: Sequence[str]
+    tasks: Sequence[str]
+    seed: int
+    time_limit: float
+    total_limit: float
+    search: str = ""
+    skip: Sequence[str] = ()
 
 
-def _check_file(path: Path, seed: int, time_limit: float, report: TextIO) -> None:
-    def write(line: dict[str, Any]) -> None:
-        print(json.dumps(line), file=report, flush=True)
+class _Absent(ModuleType):
+    """Stands in for the package and everything in it: an answer has to do without.
 
-    try:
-        namespace, remarks = _define(path, time_limit)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        namespace, remarks = {}, [f"{path.name} can't be read: {type(error).__name__}: {error}"]
-    for remark in remarks:
-        write({"remark": remark})
-    for task in TASKS.values():
-        answer, forward = namespace.get(task.name), namespace.get(task.student_forward)
-        if callable(answer):
-            write({"begin": task.name})
-            forward = forward if callable(forward) else None
-            result = check(task.name, answer, forward, seed=seed, time_limit=time_limit)
-            write({"result": asdict(result)})
+    A notebook imports the package for its checks. They are passed over in silence; an answer that
+    calls the package is refused.
+    """
+
+    checking = False
+    __path__: list[str] = []  # noqa: RUF012  (so that it counts as a package)
+
+    def __getattr__(self, name: str) -> "_Absent":
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Absent(f"{self.__name__}.{name}")
+
+    def __call__(self, *_arguments: object, **_options: object) -> "_Absent":
+        if _Absent.checking:
+            raise PackageCall(self.__name__)
+        return self
+
+
+class _Hider(MetaPathFinder, Loader):
+    """Finds the stand-in wherever the package is imported."""
+
+    def find_spec(self, name: str, _path: object, _target: object = None) -> ModuleSpec | None:
+        hidden = name.partition(".")[0] == "npylstm"
+        return ModuleSpec(name, self, is_package=True) if hidden else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return _Absent(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Do nothing: there is nothing in it."""
 
 
 def _hide_package() -> None:
-    """Let every further import of the package fail: answers do without it."""
+    """Let every further import of the package find a stand-in."""
     for name in list(sys.modules):
         if name.partition(".")[0] == "npylstm":
-            sys.modules[name] = None  # type: ignore[assignment]
+            del sys.modules[name]
+    sys.meta_path.insert(0, _Hider())
 
 
-def main() -> None:
-    """Check the files named on the command line after report file, seed and time limit."""
-    report, seed, time_limit, *paths = sys.argv[1:]
-    sys.argv = ["answers"]
-    with Path(report).open("w", encoding="utf-8") as file:
-        _hide_package()
-        for path in map(Path, paths):
+class _Tools:
+    """What a verdict rests on, NumPy and Python's built-in functions, to be put back in place."""
+
+    def __init__(self) -> None:
+        modules = [m for name, m in sys.modules.items() if name.partition(".")[0] == "numpy"]
+        self.originals = [(m, dict(vars(m))) for m in (builtins, json, *modules)]
+
+    def restore(self) -> list[str]:
+        """Undo all replacements, and name what had been replaced."""
+        replaced = []
+        for module, original in self.originals:
+            now = vars(module)
+            for name, value in original.items():
+                if now.get(name) is not value:
+                    replaced.append(f"{module.__name__}.{name}")
+                    setattr(module, name, value)
+        return replaced
+
+
+class _Worker:
+    """One run through a submission."""
+
+    def __init__(self, order: Order, report: TextIO) -> None:
+        self.order = order
+        self.report = report
+        self.skip = frozenset(order.skip)
+        self.begin_time = time.monotonic()
+        self.tools = _Tools()
+        self.dumps = json.dumps
+
+    def write(self, **line: Any) -> None:
+        """Report something, at once: the next step may be the last."""
+        self.report.write(self.dumps(line) + "\n")
+        self.report.flush()
+
+    def begin(self, step: str) -> bool:
+        """Announce a step; tell whether it is to be made."""
+        if step in self.skip:
+            return False
+        self.write(begin=step)
+        return True
+
+    def run(self) -> None:
+        """Run and check all files."""
+        if self.order.search:
+            sys.path.append(self.order.search)
+        deadline = self.begin_time + _RUN_SHARE * self.order.total_limit
+        for name in self.order.files:
+            path = Path(self.order.folder, name)
             sys.path.append(str(path.parent))
-            _check_file(path, int(seed), float(time_limit), file)
+            _Absent.checking = False
+            script = run_file(path, name, self.begin, self.order.time_limit, deadline)
+            for remark in script.remarks:
+                self.write(remark=remark)
+            self.restore(name)
+            _Absent.checking = True
+            for task in self.order.tasks:
+                self.check(name, task, script)
+            self.write(done=name)
+
+    def restore(self, step: str) -> None:
+        """Put the tools of the checker back in their place."""
+        if replaced := self.tools.restore():
+            self.write(
+                remark=f"{step} replaced {', '.join(replaced[:5])}: put back before checking"
+            )
+        warnings.resetwarnings()
+
+    def check(self, name: str, task: str, script: Script) -> None:
+        """Check one answer, and report the verdict."""
+        answer, points = script.namespace.get(task), TASKS[task].points
+        step = f"{name}: {task}"
+        written = task not in script.unwritten
+        if not callable(answer):
+            if task in script.broken and step not in self.skip:
+                hint = f"It can't be run. {script.broken[task]}"
+                self.judge(step, name, Result(task, False, 0.0, points, {}, hint))
+            return
+        if not self.begin(step):
+            return
+        forward = script.namespace.get(TASKS[task].student_forward)
+        if TASKS[task].student_forward in script.unwritten or not callable(forward):
+            forward = None
+        if not written:
+            result = Result(task, False, 0.0, points, {}, "It is not written yet.")
+        else:
+            result = self.verdict(task, answer, forward)
+        self.restore(step)
+        self.judge(step, name, result, written, written and _equals_solution(task, answer))
+
+    def verdict(
+        self, task: str, answer: Callable[..., Any], forward: Callable[..., Any] | None
+    ) -> Result:
+        """Check an answer, whatever it raises."""
+        seed, time_limit = self.order.seed, self.order.time_limit
+        try:
+            return check(task, answer, forward, seed=seed, time_limit=time_limit)
+        except BaseException as error:  # such as a KeyboardInterrupt of the answer's own
+            hint = f"It raises {describe_error(error)}"
+            return Result(task, False, 0.0, TASKS[task].points, {}, hint)
+
+    def judge(
+        self, step: str, file: str, result: Result, written: bool = True, copied: bool = False
+    ) -> None:
+        """Report a verdict."""
+        self.write(step=step, file=file, result=asdict(result), written=written, copied=copied)
+
+
+def _equals_solution(task: str, answer: Any) -> bool:
+    """Tell whether an answer has the code of the package's solution, names included."""
+    solution = plant(task)
+    if not (isinstance(answer, FunctionType) and isinstance(solution, FunctionType)):
+        return False
+    return _instructions(answer.__code__) == _instructions(solution.__code__)
+
+
+def _instructions(code: CodeType) -> list[tuple[str, Any]]:
+    """List what a function does; comments, docstring and type hints leave no trace in it."""
+    return [
+        (one.opname, _instructions(one.argval) if isinstance(one.argval, CodeType) else one.argval)
+        for one in dis.get_instructions(code)
+    ]
+
+
+def work(order: Order, report: Path) -> None:
+    """Do what was ordered, in this process."""
+    sys.argv = ["answers"]
+    os.chdir(order.folder)
+    with report.open("a", encoding="utf-8") as file:
+        worker = _Worker(order, file)
+        _hide_package()
+        worker.run()

@@ -1,5 +1,6 @@
 """Figures from plain results. Every function draws into what it is given, and returns it."""
 
+from npylstm.plots.classroom import plot_counts
 from npylstm.plots.diagrams import (
     lstm_cell_diagram,
     save_diagrams,
@@ -34,6 +35,7 @@ __all__ = [
     "plot_against_lag",
     "plot_cliff",
     "plot_confusion",
+    "plot_counts",
     "plot_exponents",
     "plot_gradient_norms",
     "plot_half_lives",
