@@ -283,3 +283,71 @@ def gru_step(w, x, h):
     reset = [r[j] * h[j] for j in units]
     new = [tanh(dot(w["W"][j], x) + dot(w["U"][j], reset) + w["b"][j]) for j in units]
     return [z[j] * h[j] + (1 - z[j]) * new[j] for j in units]
+
+
+# What came after the LSTM. Weights are w[unit][j] = (weights of x, weights of h, bias).
+
+
+def net(weights, x, h=()):
+    from_x, from_h, bias = weights
+    return dot(from_x, x) + dot(from_h, h) + bias
+
+
+def min_gru_step(w, x, h):
+    """Feng et al. (2024), section 3.1: z and h̃ are "i" and "g"."""
+    z = [logistic(net(w["i"][j], x)) for j in range(len(h))]
+    return [(1 - z[j]) * h[j] + z[j] * net(w["g"][j], x) for j in range(len(h))]
+
+
+def min_lstm_step(w, x, h):
+    """Feng et al. (2024), section 3.2, with the normalised gates f' and i'."""
+    new = []
+    for j in range(len(h)):
+        f, i = logistic(net(w["f"][j], x)), logistic(net(w["i"][j], x))
+        new.append(f / (f + i) * h[j] + i / (f + i) * net(w["g"][j], x))
+    return new
+
+
+def slstm_step(w, x, h, c, n, heads, forget):
+    """Beck et al. (2024), equations 8 to 14, as they stand there: nothing is stabilised."""
+    units = range(len(h))
+    width = len(h) // heads
+    new_h, new_c, new_n = [], [], []
+    for j in units:
+        own = h[j // width * width : (j // width + 1) * width]
+        i, f = exp(net(w["i"][j], x, own)), forget(net(w["f"][j], x, own))
+        z, o = tanh(net(w["g"][j], x, own)), logistic(net(w["o"][j], x, own))
+        new_c.append(f * c[j] + i * z)
+        new_n.append(f * n[j] + i)
+        new_h.append(o * new_c[j] / new_n[j])
+    return new_h, new_c, new_n
+
+
+def mlstm_step(w, x, C, n, heads, forget):
+    """Beck et al. (2024), equations 19 to 27, as they stand there; C[head][row][column]."""
+    d = len(n[0])
+    q, v = ([net(weights, x) for weights in w[unit]] for unit in "qv")
+    o = [logistic(net(weights, x)) for weights in w["o"]]
+    k = [dot(from_x, x) / d**0.5 + bias for from_x, _, bias in w["k"]]
+    h = []
+    for head in range(heads):
+        i, f = exp(net(w["i"][head], x)), forget(net(w["f"][head], x))
+        units = [head * d + j for j in range(d)]
+        C[head] = [
+            [f * C[head][a][b] + i * v[units[a]] * k[units[b]] for b in range(d)] for a in range(d)
+        ]
+        n[head] = [f * n[head][b] + i * k[units[b]] for b in range(d)]
+        nq = dot(n[head], [q[u] for u in units])
+        nq = -nq if complex(nq).real < 0 else nq
+        divisor = nq if complex(nq).real > 1 else 1
+        h += [o[units[a]] * dot(C[head][a], [q[u] for u in units]) / divisor for a in range(d)]
+    return h, C, n
+
+
+def lru_step(p, x, s):
+    """Orvieto et al. (2023), equation 7: s is complex; p holds lists named as in the paper."""
+    units = range(len(s))
+    size = [exp(-exp(p["nu_log"][j])) for j in units]
+    turn = [exp(1j * exp(p["theta_log"][j])) for j in units]
+    s = [size[j] * turn[j] * s[j] + exp(p["gamma_log"][j]) * dot(p["B"][j], x) for j in units]
+    return [dot(p["C"][j], s).real + dot(p["D"][j], x) for j in units], s

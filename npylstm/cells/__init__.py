@@ -20,9 +20,14 @@ from npylstm.cells.initializers import (
     orthogonal,
     parse,
 )
+from npylstm.cells.lru import LRUCell, LRUState
 from npylstm.cells.lstm import LSTMCell, LSTMState
 from npylstm.cells.lstm_variant import PRESETS, LSTMVariant
+from npylstm.cells.min_gru import MinGRUCell, MinGRUState
+from npylstm.cells.min_lstm import MinLSTMCell, MinLSTMState
+from npylstm.cells.mlstm import MLSTMCell, MLSTMState
 from npylstm.cells.rnn import RNNCell, RNNState
+from npylstm.cells.slstm import SLSTMCell, SLSTMState
 
 __all__ = [
     "ACTIVATIONS",
@@ -33,12 +38,22 @@ __all__ = [
     "Cell",
     "GRUCell",
     "GRUState",
+    "LRUCell",
+    "LRUState",
     "LSTMCell",
     "LSTMState",
     "LSTMVariant",
+    "MLSTMCell",
+    "MLSTMState",
+    "MinGRUCell",
+    "MinGRUState",
+    "MinLSTMCell",
+    "MinLSTMState",
     "Params",
     "RNNCell",
     "RNNState",
+    "SLSTMCell",
+    "SLSTMState",
     "State",
     "cast",
     "check_activation",

@@ -6,7 +6,7 @@ plain dictionary, the state as a named tuple, and both leave as new ones.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -47,10 +47,14 @@ class Cell(ABC):
         D, the width of the input.
     hidden_size : int
         H, the number of units.
+    linear : bool
+        Whether the state is h alone and h = f ⊙ h_prev + u, where f and u come from x; the cache
+        has f and h_prev. All steps of such a cell are computed together.
     """
 
     input_size: int
     hidden_size: int
+    linear: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -6,7 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from npylstm.cells import GRUCell, LSTMCell, LSTMVariant, Params, RNNCell
+from npylstm.cells import (
+    GRUCell,
+    LRUCell,
+    LSTMCell,
+    LSTMVariant,
+    MinGRUCell,
+    MinLSTMCell,
+    MLSTMCell,
+    Params,
+    RNNCell,
+    SLSTMCell,
+)
 from npylstm.checks import check_choice
 from npylstm.models import checkpoint
 from npylstm.models.model import SequenceModel
@@ -18,6 +29,7 @@ CLASSES: dict[str, type] = {
         SequenceModel,
         *(Recurrent, Stack, Bidirectional, Residual, Dropout),
         *(RNNCell, LSTMCell, LSTMVariant, GRUCell),
+        *(MinGRUCell, MinLSTMCell, SLSTMCell, MLSTMCell, LRUCell),
     )
 }
 """What a model may be made of, by name; a class of your own can be loaded once it is in here."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from npylstm.backend import Array
 from npylstm.cells import Cell, Params
-from npylstm.sequence import fused_cupy
+from npylstm.sequence import fused_cupy, scan
 from npylstm.sequence.kernels import driver
 from npylstm.sequence.kernels.table import find_kernel
 from npylstm.sequence.unroll import Lengths, unroll_steps
@@ -86,8 +86,8 @@ def choose(run: Run, name: str = "auto") -> Path:
 
 
 def has_kernel(cell: Cell) -> bool:
-    """Whether a fused kernel runs the cell on NumPy arrays."""
-    return not isinstance(find_kernel(cell), str)
+    """Whether a fused kernel, or a scan, runs the cell on NumPy arrays."""
+    return cell.linear or not isinstance(find_kernel(cell), str)
 
 
 def _option_in_the_way(run: Run) -> str | None:
@@ -129,7 +129,16 @@ def _unroll(run: Run) -> tuple[Array, Any, Any]:
     return outputs, state, tape and tape.truncated(run.truncation)
 
 
+def _scan_obstacle(run: Run) -> str | None:
+    return scan.obstacle(run.cell, run.state_mask, run.truncation)
+
+
+def _scan_forward(run: Run) -> tuple[Array, Any, Any]:
+    return scan.forward(run.cell, run.params, run.xs, run.state0, run.lengths, run.keep_tape)
+
+
 PATHS = (
+    Path("fused", _scan_obstacle, _scan_forward),
     Path("fused", _gpu_obstacle, _gpu_forward),
     Path("fused", _numpy_obstacle, _numpy_forward),
     Path("unroll", lambda _: None, _unroll),

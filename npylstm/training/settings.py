@@ -8,7 +8,19 @@ from typing import Any, get_args, get_origin
 
 import numpy as np
 
-from npylstm.cells import ACTIVATIONS, PRESETS, GRUCell, LSTMCell, LSTMVariant, RNNCell
+from npylstm.cells import (
+    ACTIVATIONS,
+    PRESETS,
+    GRUCell,
+    LRUCell,
+    LSTMCell,
+    LSTMVariant,
+    MinGRUCell,
+    MinLSTMCell,
+    MLSTMCell,
+    RNNCell,
+    SLSTMCell,
+)
 from npylstm.checks import check_choice, check_number, check_size
 from npylstm.models import SequenceModel
 from npylstm.sequence import Bidirectional, Dropout, Layer, Recurrent, Residual, Stack
@@ -23,6 +35,11 @@ CELL_KINDS: dict[str, tuple[type[Any], dict[str, Any]]] = {
     "gru-reset-after": (GRUCell, {"reset_after": True}),
     "lstm-variant": (LSTMVariant, {}),
     **{f"lstm-{name.lower()}": (LSTMVariant, options) for name, options in PRESETS.items()},
+    "min-gru": (MinGRUCell, {}),
+    "min-lstm": (MinLSTMCell, {}),
+    "slstm": (SLSTMCell, {}),
+    "mlstm": (MLSTMCell, {}),
+    "lru": (LRUCell, {}),
 }
 """The cells by name: their class, and options that make them what they are called."""
 
