@@ -730,8 +730,20 @@ def test_unknown_mistakes_are_located_block_by_block():
     assert result.blocks["dh0"].note.startswith("3 times the right values")
     assert result.blocks["dW_h"].note.startswith("-1 times the right values")
     assert result.blocks["db"].note == "6 times the right values, that is T"
-    assert "Right: dW_x. Wrong: dxs (wrong from t = 2 back" in result.hint
-    assert "No known mistake" in result.hint
+    assert "dh0: 3 times the right numbers" in result.hint
+    assert "dxs has another cause" in result.hint
+
+
+def test_an_unknown_mistake_is_shown_on_the_smallest_input_with_both_numbers():
+    def answer(*arguments):
+        dx, *rest = rnn_cell_backward(*arguments)
+        return np.sin(3 * dx), *rest
+
+    where, numbers, advice = check("rnn_cell_backward", answer).hints
+    assert "1 step, 1 row, 1 input, 1 unit, dx is wrong" in where
+    assert "your dx = " in numbers
+    assert ", right " in numbers
+    assert numbers in advice
 
 
 def test_an_error_forwards_in_time_is_located():

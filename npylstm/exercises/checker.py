@@ -1,11 +1,13 @@
 """Checking an answer to an exercise."""
 
+import copy
 import io
 import linecache
 import re
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,9 @@ import numpy as np
 
 from npylstm.backend import Array
 from npylstm.exercises.diagnosis import (
+    Ask,
     agree,
-    explain,
-    find_mistakes,
+    diagnose,
     noise_floor,
     relative_error,
     tolerance,
@@ -91,7 +93,8 @@ def check(
     if about_forward:
         ladder = (about_forward,) * 3
     elif not all(blocks.values()):
-        ladder, mistakes = _diagnose(task, trials, record.answers, blocks)
+        ask = partial(_ask, task, answer, time_limit)
+        ladder, mistakes = _diagnose(task, trials, record.answers, blocks, ask)
     blocks |= _side_effects(record)
     about_effects = _effects_hint(record)
     hints = tuple(" ".join(filter(None, (remark, *about_effects, said))) for said in ladder)
@@ -355,7 +358,11 @@ def _describe_steps(label: str, got: Array, right: Array) -> str:
 
 
 def _diagnose(
-    task: Task, trials: tuple[Trial, ...], answers: Sequence[Outputs], blocks: dict[str, Block]
+    task: Task,
+    trials: tuple[Trial, ...],
+    answers: Sequence[Outputs],
+    blocks: dict[str, Block],
+    ask: Ask,
 ) -> tuple[tuple[str, str, str], tuple[str, ...]]:
     """Give the hints for wrong numbers, and the names of the known mistakes in them."""
     unusable = [
@@ -365,16 +372,21 @@ def _diagnose(
     ]
     if unusable:
         return (" ".join(unusable),) * 3, ()
-    made = find_mistakes(task, trials, answers)
-    if made:
-        return explain(task, made), tuple(slip.mistake.name for slip in made)
-    right = [label for label, block in blocks.items() if block]
-    wrong = [f"{label} ({block.note})" for label, block in blocks.items() if not block]
-    return (
-        (
-            "No known mistake, and no pair of them, gives these numbers. "
-            f"Right: {', '.join(right) or 'nothing'}. Wrong: {', '.join(wrong)}.",
-        )
-        * 3,
-        (),
-    )
+    try:
+        diagnosis = diagnose(task, trials, answers, ask)
+    except Exception:  # a hint that fails must not cost the verdict
+        return ("Not explained: see the table for what is wrong.",) * 3, ()
+    return diagnosis.hints, diagnosis.mistakes
+
+
+def _ask(task: Task, answer: Function, time_limit: float, arguments: list[Any]) -> Outputs | None:
+    """Call an answer on other arguments; None where it fails."""
+
+    def call() -> Outputs:
+        with np.errstate(all="ignore"):
+            return name_outputs(task, watched_call(answer, copy.deepcopy(arguments)))
+
+    try:
+        return call_with_limit(call, time_limit)
+    except (Exception, SystemExit, PackageCall):  # whatever can go wrong in a student's function
+        return None

@@ -46,6 +46,7 @@ SIZES = (
     Size("more inputs than units", T=4, B=2, D=5, H=3),
     Size("one row, one step", T=1, B=1, D=3, H=2),
     Size("saturated units", T=5, B=4, D=2, H=3, edge="saturated"),
+    Size("two steps, three rows", T=2, B=3, D=4, H=2),
 )
 START = Size("a mean square that is still zero", T=6, B=3, D=2, H=5, edge="start")
 WHOLE = Size("whole numbers", T=6, B=3, D=2, H=5, edge="whole")

@@ -1,0 +1,161 @@
+"""Asking the mechanisms one after the other, and putting what they say into words."""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from npylstm.exercises.diagnosis.catalogue import find_mistakes, find_single, known_as
+from npylstm.exercises.diagnosis.evidence import Evidence
+from npylstm.exercises.diagnosis.forms import FORMS
+from npylstm.exercises.diagnosis.program import Program
+from npylstm.exercises.diagnosis.search import MOST, Found, search
+from npylstm.exercises.diagnosis.smallest import Ask, smallest
+from npylstm.exercises.diagnosis.statement import (
+    Statement,
+    equation_of,
+    list_blocks,
+    question_about,
+)
+from npylstm.exercises.diagnosis.structure import moved_or_multiplied
+from npylstm.exercises.sources import Slip
+from npylstm.exercises.tasks import Task
+from npylstm.exercises.trials import Outputs, Trial, split_gates
+
+SEARCH_SECONDS = 2.0
+PAIR_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What is said about a wrong answer: three hints, each with more, and known mistakes."""
+
+    hints: tuple[str, str, str]
+    mistakes: tuple[str, ...] = ()
+
+
+def diagnose(
+    task: Task,
+    trials: tuple[Trial, ...],
+    answers: Sequence[Outputs],
+    ask: Ask,
+) -> Diagnosis:
+    """Say what is wrong with an answer.
+
+    Parameters
+    ----------
+    task : Task
+    trials : tuple of Trial
+    answers : sequence of dict
+        The results of the answer, trial by trial.
+    ask : function of a list of arguments
+        Calls the answer on others; None where it fails.
+    """
+    deadline = time.thread_time() + SEARCH_SECONDS
+    known = find_single(task, trials, answers)
+    if known:
+        return _tell([_known(task, slip) for slip in known], set())
+    if not _comparable(trials, answers):
+        known = find_mistakes(task, trials, answers, deadline + PAIR_SECONDS)
+        return (
+            _tell([_known(task, slip) for slip in known], set()) if known else _unknown(task, ask)
+        )
+    blocks = [split_gates(task, answer) for answer in answers]
+    evidence = Evidence(task, trials, blocks, deadline)
+    best = Found("", Program("", ()))
+    with np.errstate(all="ignore"):
+        for form in FORMS[task.name]:
+            found = search(evidence, Program(form, evidence.right))
+            if len(found.explained) > len(best.explained) or not best.made:
+                best = found
+    statements = list(_statements(evidence, best))
+    left = evidence.wrong - best.explained
+    if left and not statements:
+        known = find_mistakes(task, trials, answers, deadline + PAIR_SECONDS)
+        if known and any(map(evidence.telling, left)):
+            return _tell([_known(task, slip) for slip in known], set())
+    for statement in moved_or_multiplied(evidence, left):
+        if len(statements) < MOST:
+            statements.append(statement)
+            left = left - statement.explains
+    return _tell(statements, left) if statements else _unknown(task, ask)
+
+
+def _statements(evidence: Evidence, found: Found) -> Iterator[Statement]:
+    """Put the slips that were found into words, in those of the catalogue where it knows them."""
+    task = evidence.task
+    for edit, explains in zip(found.made, found.each, strict=True):
+        alone = Program(found.form, evidence.right).changed(edit.line, edit.text)
+        try:
+            outputs = [alone.outputs(alone.run(task, trial)) for trial in evidence.trials]
+        except Exception:  # a slip alone may fail where two together do not
+            slip = None
+        else:
+            slip = known_as(task, tuple(evidence.trials), outputs)
+        if slip:
+            yield replace(_known(task, slip), explains=explains)
+            continue
+        yield Statement(
+            place=edit.line.place,
+            words=edit.words,
+            explains=explains,
+            equation=equation_of(task, edit.line.symbol),
+            question=question_about(edit.words),
+        )
+
+
+def _unknown(task: Task, ask: Ask) -> Diagnosis:
+    """Say what there is to say where no slip explains the numbers."""
+    found = smallest(task, ask)
+    if found is None:
+        text = (
+            "Not explained: it is right on small inputs of ordinary numbers. Look at what the "
+            "failing trial in the table has that they have not."
+        )
+        return Diagnosis((text, text, text))
+    where, numbers = found
+    advice = "Work this out by hand, and print each quantity of your function beside it."
+    first = f"Not explained by one slip, or by a few. {where}."
+    return Diagnosis((first, f"{first} {numbers}.", f"{first} {numbers}. {advice}"))
+
+
+def _comparable(trials: Sequence[Trial], answers: Sequence[Outputs]) -> bool:
+    """Whether an answer has numbers in the right shapes everywhere."""
+    return all(
+        name in answer and answer[name].shape == right.shape and answer[name].dtype.kind == "f"
+        for trial, answer in zip(trials, answers, strict=True)
+        for name, right in trial.right.items()
+    )
+
+
+def _known(task: Task, slip: Slip) -> Statement:
+    mistake = slip.mistake
+    where = mistake.place if slip.function == task.name else f"{slip.function}, at {mistake.place}"
+    return Statement(
+        where, mistake.name, frozenset(), mistake.equation, mistake.question, mistake.name
+    )
+
+
+def _tell(statements: Sequence[Statement], left: set[str]) -> Diagnosis:
+    """Put statements into three hints, each of which says more."""
+    levels: list[tuple[str, str, str]] = []
+    for statement in statements:
+        inside = "in" if statement.place.startswith(tuple(f"{n}," for n in FORMS)) else "at"
+        where = f"Mistake {inside} {statement.place}"
+        what = f"{where}: {statement.words}."
+        look = (
+            f" Look at  {statement.equation} : {statement.question}" if statement.equation else ""
+        )
+        levels.append((f"{where}.", what, what + look))
+    if not levels:
+        return Diagnosis(("", "", ""))
+    where, what, look = (" And a second one. ".join(level) for level in zip(*levels, strict=True))
+    explained = frozenset().union(*(s.explains for s in statements))
+    rest = (
+        f" This explains {list_blocks(explained)}; {list_blocks(left)} has another cause."
+        if left
+        else ""
+    )
+    mistakes = tuple(statement.name for statement in statements if statement.name)
+    return Diagnosis((where + rest, what + rest, look + rest), mistakes)

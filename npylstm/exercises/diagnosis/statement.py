@@ -1,0 +1,84 @@
+"""What a mechanism says about an answer."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from npylstm.exercises.tasks import Task
+
+QUESTIONS = (
+    ("missing", "count its factors and terms: is each of them there?"),
+    ("slope", "write the slope of this function in terms of its output"),
+    ("batch", "the same parameters serve every row: how do their gradients join?"),
+    ("row", "which row of the batch does each factor belong to?"),
+    ("time", "the same parameters serve every step: how do their gradients join?"),
+    ("step", "which step does each factor belong to?"),
+    ("order", "in which order do they come?"),
+    ("in place of", "which quantities stand in it, and are they the ones that you use?"),
+    ("sign", "look at the signs"),
+    ("parentheses", "what do the parentheses enclose?"),
+    ("too many", "how often does each quantity occur?"),
+)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A slip: where, of what kind, and which blocks it gives as the student has them.
+
+    Parameters
+    ----------
+    place : str
+    words : str
+        The kind of the slip; it does not give the right line.
+    explains : frozenset of str
+        The blocks whose numbers it gives in every trial.
+    equation : str
+        The equation of the exercise to look at; empty where none helps.
+    question : str
+        What to ask oneself about it.
+    name : str
+        The name of a known mistake; empty where it is none.
+    certain : bool
+        Whether it gives all that is wrong.
+    """
+
+    place: str
+    words: str
+    explains: frozenset[str]
+    equation: str = ""
+    question: str = ""
+    name: str = ""
+    certain: bool = True
+
+
+def equation_of(task: Task, symbol: str) -> str:
+    """Find the equation in the text of an exercise that tells what that symbol is."""
+    lines = [line.strip() for line in (task.solution.__doc__ or "").splitlines()]
+    for line in lines:
+        left = line.partition(" = ")[0]
+        if " = " in line and symbol in re.split(r"[,\s/]+", left):
+            return line
+    for line in lines:
+        if " = " in line and line.startswith(symbol):
+            return line
+    return ""
+
+
+def question_about(words: str) -> str:
+    """Choose a question that fits the kind of a slip."""
+    for key, question in QUESTIONS:
+        if key in words:
+            return question
+    return "does your line say the same?"
+
+
+def list_blocks(blocks: Sequence[str] | set[str] | frozenset[str]) -> str:
+    """Name blocks, those of all gates together."""
+    by_name: dict[str, list[str]] = {}
+    for block in sorted(blocks):
+        name, _, gate = block.partition("[")
+        by_name.setdefault(name, []).append(gate.rstrip("]"))
+    said = []
+    for name, gates in by_name.items():
+        said.append(f"{name}[{', '.join(gates)}]" if any(gates) else name)
+    return f"{', '.join(said[:-1])} and {said[-1]}" if len(said) > 1 else said[0]
