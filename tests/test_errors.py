@@ -12,7 +12,7 @@ from npylstm.models.losses import mean_squared_error, softmax_cross_entropy
 from npylstm.models.model import SequenceModel
 from npylstm.sequence.layers import Bidirectional, Recurrent, Stack
 from npylstm.sequence.unroll import truncated_backward, unroll, unroll_backward
-from npylstm.sequence.wrappers import Dropout, Residual
+from npylstm.sequence.wrappers import Dropout, Residual, Reverse
 from npylstm.tf1 import LSTMStateTuple
 
 T, B, D, H, K = 5, 2, 3, 4, 2
@@ -468,3 +468,72 @@ def test_a_backward_pass_is_refused_nothing_it_can_do():
     outputs, state, tape = unroll(CELL, PARAMS, XS)
     for given in (None, None), (outputs, None), (None, state), (outputs, state):
         unroll_backward(CELL, PARAMS, tape, *given)
+
+
+# ------------------------------------------------------------------ one network, one precision
+
+PATHS = pytest.mark.parametrize("path", ["fused", "unroll"])
+
+
+@PATHS
+def test_an_initial_state_with_an_axis_too_many_is_refused(path):
+    """PyTorch's initial state is (1, B, H); taken as one network more it would pass unnoticed."""
+    xs, wide = np.zeros((T, B, D)), LSTMState(np.zeros((1, B, H)), np.zeros((B, H)))
+    message = rf"state.h must have shape \({B}, {H}\), got \(1, {B}, {H}\)"
+    refused(ValueError, message, lambda: Recurrent(CELL, path).forward(PARAMS, xs, wide))
+    refused(ValueError, message, lambda: CELL.forward(PARAMS, xs[0], wide))
+
+
+@PATHS
+def test_networks_of_different_numbers_are_refused(path):
+    params = PARAMS | {"b": np.zeros((2, 4 * H))}
+    xs = np.zeros((T, 3, B, D))
+    message = r"params\['b'\] must have the axes \(3,\) in front of"
+    refused(ValueError, message, lambda: Recurrent(CELL, path).forward(params, xs))
+
+
+@PATHS
+@pytest.mark.parametrize("name", ["W_x", "W_h", "b", "xs", "h", "c", "doutputs", "dc"])
+def test_one_array_of_another_precision_is_refused(path, name):
+    """It would make everything slower, and be worth no more than the others."""
+    single = {key: w.astype(np.float32) for key, w in PARAMS.items()}
+    arrays = {"xs": (T, B, D), "h": (B, H), "c": (B, H), "doutputs": (T, B, H), "dc": (B, H)}
+    given = {key: np.zeros(shape, np.float32) for key, shape in arrays.items()} | single
+    given[name] = given[name].astype(np.float64)
+    params = {key: given[key] for key in PARAMS}
+
+    def both_ways():
+        layer, h = Recurrent(CELL, path), given["h"]
+        _, _, tape = layer.forward(params, given["xs"], LSTMState(h, given["c"]))
+        return layer.backward(params, tape, given["doutputs"], LSTMState(h, given["dc"]))
+
+    refused(TypeError, "must have the precision of .*, got float(32|64)", both_ways)
+
+
+@PATHS
+def test_the_tape_of_another_cell_is_refused_on_every_path(path):
+    other = LSTMCell(D, H, forget_bias=0.5)
+    outputs, _, tape = Recurrent(other, path).forward(PARAMS, np.zeros((T, B, D)))
+    message = "tape must be that of LSTMCell.*, got one of LSTMCell"
+    refused(ValueError, message, lambda: Recurrent(CELL, path).backward(PARAMS, tape, outputs))
+    refused(ValueError, "got a tuple", lambda: Recurrent(CELL).backward(PARAMS, (1, 2), outputs))
+
+
+@PATHS
+@pytest.mark.parametrize("around", [Bidirectional, lambda one, _: Reverse(one), lambda one, _: one])
+def test_lengths_changed_after_the_forward_pass_change_no_gradient(path, around):
+    layer = around(Recurrent(LSTMCell(D, H), path), Recurrent(LSTMCell(D, H), path))
+    params = layer.init(0)
+    xs = np.random.default_rng(0).standard_normal((T, B, D))
+    lengths = np.full(B, T - 1)
+
+    def gradients(changed):
+        mine = lengths.copy()
+        outputs, _, tape = layer.forward(params, xs, lengths=mine)
+        mine -= changed
+        dxs, _, grads = layer.backward(params, tape, outputs)
+        return grads | {"xs": dxs}
+
+    expected, got = gradients(0), gradients(1)
+    for name in expected:
+        np.testing.assert_array_equal(got[name], expected[name])

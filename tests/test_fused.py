@@ -1,7 +1,9 @@
 """The fused kernels give the answers of `unroll`, and leave everything they are given alone."""
 
 import gc
+import os
 import threading
+import time
 import tracemalloc
 from dataclasses import replace
 
@@ -9,15 +11,25 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from properties import assert_identical, random_like, random_params, read_only, strided, transform
+from properties import (
+    assert_identical,
+    leaves,
+    random_like,
+    random_params,
+    read_only,
+    strided,
+    transform,
+)
 
-from npylstm.cells.gru import GRUCell
+from npylstm.cells.gru import GRUCell, GRUState
 from npylstm.cells.lstm import LSTMCell, LSTMState
 from npylstm.cells.lstm_variant import LSTMVariant
 from npylstm.cells.rnn import RNNCell
 from npylstm.models.model import SequenceModel
-from npylstm.sequence.kernels import workspace
+from npylstm.sequence import register_kernel, release_memory
+from npylstm.sequence.kernels import table, workspace
 from npylstm.sequence.kernels.driver import FLUSH_EVERY, FusedTape
+from npylstm.sequence.kernels.lstm import LSTMKernel
 from npylstm.sequence.layers import Bidirectional, Recurrent, Stack
 from npylstm.sequence.unroll import Tape, unroll, unroll_backward
 from npylstm.sequence.wrappers import Dropout, Residual
@@ -469,3 +481,105 @@ def test_layers_of_layers_agree_whatever_their_path(lengths, need_dxs):
         got.append((outputs, state, dxs if need_dxs else np.zeros(1), *rest))
         assert need_dxs or path == "unroll" or dxs is None
     assert_agree(*got, 1e-12)
+
+
+# ------------------------------------------------------------------ numbers at the edge
+
+
+@pytest.mark.parametrize("path", ["fused", "unroll"])
+@pytest.mark.parametrize("reset_after", [False, True])
+def test_a_gru_that_keeps_its_state_keeps_it_to_the_last_bit(path, reset_after):
+    """u = 1 and a large n: n + u (h - n) would lose the digits of h."""
+    cell = GRUCell(1, 1, reset_after, activation="identity")
+    params = {name: np.zeros(shape, np.float32) for name, shape in cell.param_shapes.items()}
+    params["b"][:] = 0, 1e4, 1e6
+    h0 = GRUState(np.array([[0.1]], np.float32))
+    outputs, *_ = Recurrent(cell, path).forward(params, np.zeros((50, 1, 1), np.float32), h0)
+    np.testing.assert_array_equal(outputs, h0.h[0, 0])
+
+
+@every_cell
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_an_infinite_input_spoils_the_same_entries_on_both_paths(cell, value):
+    params, xs, state0, doutputs, dstate = sequence(cell, np.random.default_rng(15))
+    xs[7, 2, 1] = value
+    arrays = params, xs, state0, doutputs, dstate
+    with np.errstate(invalid="ignore", over="ignore"):
+        got, expected = run_fused(cell, *arrays), run_unroll(cell, *arrays)
+    for a, b in zip(leaves(got), leaves(expected), strict=True):
+        np.testing.assert_array_equal(np.isfinite(a), np.isfinite(b))
+
+
+@every_cell
+@pytest.mark.parametrize("path", ["fused", "unroll"])
+@with_lengths
+def test_big_endian_input_gives_native_results(cell, path, lengths):
+    arrays = sequence(cell, np.random.default_rng(16))
+    big = transform(lambda a: a.astype(a.dtype.newbyteorder(">")), arrays)
+    run = run_fused if path == "fused" else run_unroll
+    got = run(cell, *big, lengths)
+    assert all(a.dtype.isnative for a in leaves(got))
+    assert_agree(got, run(cell, *arrays, lengths), 1e-12)
+
+
+# ------------------------------------------------------------------ memory and processes
+
+
+def test_idle_memory_can_be_given_back():
+    cell = LSTMCell(D, H)
+    params, xs, *_ = sequence(cell, np.random.default_rng(17))
+    fused(cell, params, xs)
+    assert workspace._idle
+    release_memory()
+    assert not workspace._idle
+    fused(cell, params, xs)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can't fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_fork_while_another_thread_computes_does_not_hang():
+    """Nothing here may hold a lock that the child would wait for."""
+    cell = LSTMCell(D, H)
+    params, xs, *_ = sequence(cell, np.random.default_rng(18))
+    stop = threading.Event()
+
+    def work():
+        while not stop.is_set():
+            fused(cell, params, xs)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        for _ in range(5):
+            child = os.fork()
+            if child == 0:
+                fused(cell, params, xs)
+                os._exit(0)
+            end = time.monotonic() + 20
+            while os.waitpid(child, os.WNOHANG) == (0, 0):
+                assert time.monotonic() < end, "the child hangs"
+                time.sleep(0.01)
+    finally:
+        stop.set()
+        thread.join()
+
+
+# ------------------------------------------------------------------ kernels of one's own
+
+
+def test_a_kernel_for_ones_own_cell_is_taken_once_it_is_registered(monkeypatch):
+    monkeypatch.setattr(table, "KERNELS", list(table.KERNELS))
+    cell = OwnCell(D, H)
+    params, xs, state0, doutputs, dstate = sequence(cell, np.random.default_rng(19))
+    with pytest.raises(ValueError, match="there is no fused kernel for OwnCell"):
+        fused(cell, params, xs)
+
+    @register_kernel
+    class OwnKernel(LSTMKernel):
+        cells = (OwnCell,)
+
+    arrays = params, xs, state0, doutputs, dstate
+    assert_agree(run_fused(cell, *arrays), run_unroll(cell, *arrays), 1e-12)
+    assert Recurrent(cell).forward(params, xs)[2].kernel is OwnKernel
+    with pytest.raises(TypeError, match="kernel must be a subclass of Kernel that names its cells"):
+        register_kernel(OwnCell)

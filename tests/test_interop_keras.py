@@ -15,7 +15,7 @@ from npylstm.interop import (
     to_keras,
 )
 from npylstm.models import SequenceModel
-from npylstm.sequence import Bidirectional, Stack
+from npylstm.sequence import Bidirectional, Recurrent, Stack
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -123,7 +123,7 @@ def test_a_config_alone_is_enough():
     both = layer_from_keras({"class_name": "Bidirectional", "config": {"layer": part}}, D)
     assert isinstance(both, Bidirectional)
     cell = LSTMVariant(D, H, input_activation="relu", output_activation="relu")
-    assert both.forward_layer == cell
+    assert both.forward_layer == Recurrent(cell)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from npylstm.interop import (
     to_torch,
 )
 from npylstm.models import SequenceModel, softmax_cross_entropy
-from npylstm.sequence import Bidirectional, Reverse, Stack, as_layer
+from npylstm.sequence import Bidirectional, Recurrent, Reverse, Stack, as_layer
 
 torch = pytest.importorskip("torch")
 
@@ -252,7 +252,7 @@ def test_dropout_between_layers_comes_along():
     layer = layer_from_torch("LSTM", D, H, 2, dropout=0.25)
     bottom, top = layer.layers
     assert bottom.output_keep_prob == 0.75
-    assert top == LSTMCell(H, H)
+    assert top == Recurrent(LSTMCell(H, H))
     assert as_layer(Bidirectional(RNNCell(D, H), RNNCell(D, H))) == layer_from_torch(
         "RNN", D, H, bidirectional=True
     )

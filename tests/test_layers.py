@@ -13,9 +13,14 @@ from properties import (
 )
 
 from npylstm.analysis.numerical import check_layer
+from npylstm.analysis.watching import watch
+from npylstm.cells.gru import GRUCell
 from npylstm.cells.lstm import LSTMCell, LSTMState
 from npylstm.cells.rnn import RNNCell
-from npylstm.sequence.layers import Bidirectional, Recurrent, Stack, as_layer, reverse
+from npylstm.interop import from_keras, from_torch, to_keras, to_torch
+from npylstm.models import SequenceModel, generate
+from npylstm.sequence import cells_inside
+from npylstm.sequence.layers import Bidirectional, Layer, Recurrent, Stack, as_layer, reverse
 from npylstm.sequence.unroll import truncated_backward, unroll, unroll_backward
 from npylstm.sequence.wrappers import Dropout, Residual
 
@@ -502,3 +507,137 @@ def test_a_truncated_layer_carries_gradients_back_like_truncated_backward(trunca
     np.testing.assert_array_equal(got[1], expected[1])
     for name in params:
         np.testing.assert_array_equal(got[2][name], expected[2][name])
+
+
+# ------------------------------------------------------------------ layers of one's own
+
+
+class Doubled(Layer):
+    """What somebody writes who has read `Layer`, and nothing of the tree of layers."""
+
+    def __init__(self, layer):
+        self.within = as_layer(layer)
+
+    input_size = property(lambda self: self.within.input_size)
+    output_size = property(lambda self: self.within.output_size)
+
+    def init(self, rng=None, dtype=np.float64):
+        return self.within.init(rng, dtype)
+
+    def zero_state(self, x):
+        return self.within.zero_state(x)
+
+    def forward(self, params, xs, state0=None, lengths=None, rng=None, keep_tape=True):
+        return self.within.forward(params, 2 * xs, state0, lengths, rng, keep_tape)
+
+    def backward(self, params, tape, doutputs=None, dstate=None, need_dxs=True):
+        dxs, *rest = self.within.backward(params, tape, doutputs, dstate, need_dxs)
+        return (2 * dxs if need_dxs else None, *rest)
+
+
+class ForwardDoubled(Doubled):
+    causal = True
+
+
+class WithGain(ForwardDoubled):
+    """A layer with a parameter of its own."""
+
+    def init(self, rng=None, dtype=np.float64):
+        return {"inner.gain": np.ones(3, dtype)} | self.within.init(rng, dtype)
+
+
+class Named(ForwardDoubled):
+    """A layer whose child's parameters have a name that nobody can guess."""
+
+    def init(self, rng=None, dtype=np.float64):
+        return {f"deep_{name}": w for name, w in self.within.init(rng, dtype).items()}
+
+    def forward(self, params, *given, **options):
+        own = {name.removeprefix("deep_"): w for name, w in params.items()}
+        return super().forward(own, *given, **options)
+
+    def backward(self, params, *given, **options):
+        own = {name.removeprefix("deep_"): w for name, w in params.items()}
+        dxs, dstate0, grads = super().backward(own, *given, **options)
+        return dxs, dstate0, {f"deep_{name}": grad for name, grad in grads.items()}
+
+
+def symbols(layer):
+    return SequenceModel(layer, layer.input_size, every_step=True)
+
+
+def test_a_layer_of_ones_own_is_checked_watched_converted_and_generates():
+    layer = Stack([ForwardDoubled(LSTMCell(3, 4)), GRUCell(4, 3)])
+    assert [prefix for prefix, _ in cells_inside(layer)] == ["0.", "1."]
+
+    report = check_layer(layer, T=3)
+    assert report.ok
+    assert {"0.W_x[f]", "1.b[u]"} <= {row.block for row in report.rows}
+
+    model = symbols(layer)
+    params = model.init(1)
+    watched, cells = watch(model)
+    xs = np.random.default_rng(0).standard_normal((5, 2, 3))
+    np.testing.assert_allclose(watched.predict(params, xs), model.predict(params, xs), rtol=1e-12)
+    assert [len(cell.states) for cell in cells] == [5, 5]
+    assert type(layer.inner[0].within) is Recurrent
+    assert layer.inner[0].within.cell == LSTMCell(3, 4)
+
+    weights = to_keras(layer, layer.init(2))
+    assert_identical(from_keras(layer, weights), layer.init(2))
+    assert len(generate(model, params, [0, 1], 4, rng=0)) == 4
+
+
+@pytest.mark.parametrize(
+    ("layer", "reason"),
+    [
+        (Doubled(LSTMCell(3, 4)), "Doubled, which doesn't say that it reads forwards only"),
+        (Doubled(Bidirectional(LSTMCell(3, 2), LSTMCell(3, 2))), "Doubled, which doesn't say"),
+        (
+            ForwardDoubled(Bidirectional(LSTMCell(3, 2), LSTMCell(3, 2))),
+            "Bidirectional, which reads backwards",
+        ),
+        (Residual(Stack([Bidirectional(LSTMCell(3, 2), LSTMCell(3, 1))])), "reads backwards"),
+    ],
+)
+def test_only_what_reads_forwards_for_sure_generates(layer, reason):
+    model = symbols(layer)
+    with pytest.raises(
+        ValueError, match=f"model must read forwards only, got one with a.*{reason}"
+    ):
+        generate(model, model.init(0), [0], 2)
+
+
+def test_a_layer_with_parameters_of_its_own_is_not_converted_in_part():
+    layer = WithGain(LSTMCell(3, 4))
+    params = LSTMCell(3, 4).init(0)
+    for convert in (
+        lambda: to_torch(layer, params),
+        lambda: from_torch(layer, to_torch(LSTMCell(3, 4), params)),
+    ):
+        with pytest.raises(TypeError, match="got a WithGain with parameters of its own"):
+            convert()
+
+
+def test_a_layer_that_hides_the_names_of_its_childs_parameters_is_refused_with_the_reason():
+    layer = Named(LSTMCell(3, 4))
+    for use in (
+        lambda: check_layer(layer),
+        lambda: watch(symbols(layer)),
+        lambda: to_torch(layer, layer.init(0)),
+        lambda: generate(symbols(layer), symbols(layer).init(0), [0], 1),
+    ):
+        with pytest.raises(TypeError, match="or override `children`"):
+            use()
+
+
+def test_a_layer_that_keeps_its_children_out_of_reach_is_not_watched():
+    class Hidden(ForwardDoubled):
+        def __init__(self, layer):
+            self.box = {"deep": as_layer(layer)}
+
+        within = property(lambda self: self.box["deep"])
+        children = property(lambda self: {"": self.box["deep"]})
+
+    with pytest.raises(TypeError, match="Hidden must hold the layers inside it as attributes"):
+        watch(symbols(Hidden(LSTMCell(3, 4))))

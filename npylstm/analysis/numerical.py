@@ -22,7 +22,7 @@ from npylstm.backend import Array, Labels, Rng
 from npylstm.cells import Cell, Params, map_state
 from npylstm.checks import check_choice, check_size
 from npylstm.models import SequenceModel
-from npylstm.sequence import Bidirectional, Layer, Lengths, Recurrent, Stack
+from npylstm.sequence import Layer, Lengths, Recurrent, as_layer, cells_inside
 
 Loss: TypeAlias = Callable[[Params], Any]
 """A function from parameters to a number, complex when the parameters are complex."""
@@ -369,21 +369,10 @@ def _blocks(params: Params, gates: Gates) -> Iterator[tuple[str, str, Any]]:
 
 def _gates(layer: Layer | Cell) -> dict[str, dict[str, slice]]:
     """Return the gates' columns in every parameter that has them, of every cell in the layer."""
-    match layer:
-        case Cell():
-            return dict.fromkeys(("W_x", "W_h", "b"), layer.gate_columns)
-        case Recurrent():
-            return _gates(layer.cell)
-        case Stack():
-            parts = {str(k): inner for k, inner in enumerate(layer.inner)}
-        case Bidirectional():
-            parts = dict(zip(("forward", "backward"), layer.inner, strict=True))
-        case _:
-            return _gates(layer.inner) if hasattr(layer, "inner") else {}
     return {
-        f"{prefix}.{name}": columns
-        for prefix, inner in parts.items()
-        for name, columns in _gates(inner).items()
+        prefix + name: cell.gate_columns
+        for prefix, cell in cells_inside(as_layer(layer))
+        for name in ("W_x", "W_h", "b")
     }
 
 

@@ -1,6 +1,6 @@
 """A look into a model at work: what passes through each of its cells at every step."""
 
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from npylstm.backend import Array, Rng
 from npylstm.cells import Cache, Cell, Params, State, map_state
 from npylstm.models import SequenceModel
-from npylstm.sequence import Recurrent
+from npylstm.sequence import Recurrent, with_recurrent
 
 
 @dataclass(frozen=True)
@@ -84,20 +84,16 @@ class WatchedCell(Cell):
 def watch(model: SequenceModel) -> tuple[SequenceModel, list[WatchedCell]]:
     """Return the same model with all its cells watched, and these cells in the model's order."""
     cells: list[WatchedCell] = []
-    return _watch(model, cells), cells
 
-
-def _watch(part: Any, cells: list[WatchedCell]) -> Any:
-    if isinstance(part, Recurrent | Cell):
-        cell = part.cell if isinstance(part, Recurrent) else part
-        cells.append(WatchedCell(cell.input_size, cell.hidden_size, cell))
+    def watched(layer: Recurrent) -> Recurrent:
+        inside = layer.cell
+        cells.append(WatchedCell(inside.input_size, inside.hidden_size, inside))
         return Recurrent(cells[-1])
-    if isinstance(part, tuple):
-        return tuple(_watch(item, cells) for item in part)
-    if is_dataclass(part):
-        inside = {f.name: _watch(getattr(part, f.name), cells) for f in fields(part)}
-        return replace(part, **inside)  # type: ignore[type-var]
-    return part
+
+    layer = with_recurrent(model.recurrent, watched)
+    if not cells:
+        raise TypeError(f"model must have a cell inside to watch, got {model}")
+    return replace(model, layer=layer), cells
 
 
 def preactivation_gradients(

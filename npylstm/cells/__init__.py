@@ -9,7 +9,7 @@ from npylstm.cells.activations import (
     sigmoid,
     tanh,
 )
-from npylstm.cells.base import Cache, Cell, Params, State, map_state, mT
+from npylstm.cells.base import Cache, Cell, Params, State, map_state, mT, unchecked
 from npylstm.cells.chrono_bias import chrono
 from npylstm.cells.gru import GRUCell, GRUState
 from npylstm.cells.initializers import (
@@ -68,4 +68,5 @@ __all__ = [
     "parse",
     "sigmoid",
     "tanh",
+    "unchecked",
 ]

@@ -22,13 +22,13 @@ from npylstm.checks import check_array
 from npylstm.models import SequenceModel
 from npylstm.sequence import (
     Bidirectional,
-    Dropout,
     Layer,
     Recurrent,
-    Residual,
     Reverse,
     Stack,
     as_layer,
+    cells_inside,
+    foreign_layer,
 )
 
 Arrays: TypeAlias = dict[str, Array]
@@ -150,21 +150,22 @@ def from_kernels(cell: Cell, kernels: Kernels, order: str, gradients: bool) -> P
 
 
 def cells(layer: Layer | Cell) -> list[tuple[str, Cell]]:
-    """Return each cell of a layer with the prefix of its parameters, from the bottom up."""
-    match layer:
-        case Cell():
-            return [("", layer)]
-        case Recurrent():
-            return [("", layer.cell)]
-        case Dropout() | Residual() | Reverse():
-            return cells(layer.inner)
-        case Stack():
-            parts = [(f"{k}.", inner) for k, inner in enumerate(layer.inner)]
-        case Bidirectional():
-            parts = list(zip(("forward.", "backward."), layer.inner, strict=True))
-        case _:
-            raise TypeError(f"layer must be a Cell or a Layer of cells, got {layer!r}")
-    return [(start + prefix, cell) for start, inner in parts for prefix, cell in cells(inner)]
+    """Return each cell of a layer with the prefix of its parameters, from the bottom up.
+
+    Raises
+    ------
+    TypeError
+        Not a layer or a cell, or a layer with parameters of its own beside its cells'.
+    """
+    if not isinstance(layer, Layer | Cell):
+        raise TypeError(f"layer must be a Cell or a Layer of cells, got {layer!r}")
+    layer = as_layer(layer)
+    if (foreign := foreign_layer(layer)) is not None:
+        raise TypeError(
+            f"layer must be made of cells, got a {type(foreign).__name__} with parameters of its "
+            "own, which no framework has"
+        )
+    return cells_inside(layer)
 
 
 @dataclass(frozen=True)
@@ -178,22 +179,24 @@ class Level:
 def levels(framework: Framework, layer: Layer | Cell) -> list[Level]:
     """Return the levels of a layer, from the bottom up; raise ValueError for other layers."""
 
-    def level(part: Layer | Cell, prefix: str) -> Iterator[Level]:
+    def level(part: Layer, prefix: str) -> Iterator[Level]:
         match part:
             case Stack():
-                for k, inner in enumerate(part.inner):
-                    yield from level(inner, f"{prefix}{k}.")
-                return
-            case Dropout() | Residual():
-                yield from level(part.inner, prefix)
+                for name, inner in part.children.items():
+                    yield from level(inner, f"{prefix}{name}.")
                 return
             case Bidirectional():
                 direction = "bidirectional"
-                single = all(isinstance(side, Recurrent) for side in part.inner)
             case Reverse():
-                direction, single = "reverse", isinstance(part.inner, Recurrent)
+                direction = "reverse"
+            case Recurrent():
+                direction = "forward"
+            case _ if list(part.children) == [""]:  # it owns no parameters and is passed over
+                yield from level(part.children[""], prefix)
+                return
             case _:
-                direction, single = "forward", True
+                raise ValueError(f"{framework.name} has nothing like a {type(part).__name__}")
+        single = all(isinstance(side, Recurrent) for side in part.children.values())
         sides = [(prefix + inner, cell) for inner, cell in cells(part)]
         if not single:
             raise ValueError(
@@ -206,7 +209,8 @@ def levels(framework: Framework, layer: Layer | Cell) -> list[Level]:
             )
         yield Level(direction, tuple(sides))
 
-    return list(level(layer, ""))
+    cells(layer)  # refuses what is no layer of cells
+    return list(level(as_layer(layer), ""))
 
 
 def size(cell: Cell) -> tuple[Any, ...]:

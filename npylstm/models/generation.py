@@ -8,7 +8,7 @@ from npylstm.cells import Params
 from npylstm.checks import check_number, check_size
 from npylstm.models.losses import softmax
 from npylstm.models.model import SequenceModel
-from npylstm.sequence import Bidirectional, Dropout, Layer, Residual, Stack
+from npylstm.sequence import not_causal
 
 
 def generate(
@@ -58,8 +58,8 @@ def generate(
             "model must predict the next of K symbols at every step, with every_step=True, "
             f"loss='cross_entropy' and K inputs and outputs, got {model}"
         )
-    if _reads_backwards(model.recurrent):
-        raise ValueError("model must read forwards only, got one with a Bidirectional layer")
+    if (layer := not_causal(model.recurrent)) is not None:
+        raise ValueError(f"model must read forwards only, got one with a {layer}")
     read = np.asarray(prompt)
     numbers = read.ndim == 1 and read.size > 0 and read.dtype.kind in "iu"
     if not numbers or read.min() < 0 or read.max() >= K:
@@ -77,14 +77,3 @@ def generate(
         written[n] = rng.choice(K, p=softmax(y / temperature))
         read = written[n : n + 1]
     return written
-
-
-def _reads_backwards(layer: Layer) -> bool:
-    match layer:
-        case Bidirectional():
-            return True
-        case Stack():
-            return any(map(_reads_backwards, layer.inner))
-        case Residual() | Dropout():
-            return _reads_backwards(layer.inner)
-    return False

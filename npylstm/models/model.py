@@ -59,7 +59,7 @@ class SequenceModel:
     head_std: float = 0.01
 
     def __post_init__(self) -> None:
-        as_layer(self.layer)
+        object.__setattr__(self, "layer", as_layer(self.layer))
         check_size("output_size", self.output_size)
         check_choice("loss", self.loss, LOSSES)
         check_flag("every_step", self.every_step)

@@ -3,6 +3,7 @@
 from npylstm.sequence.kernels import Kernel, register_kernel, release_memory
 from npylstm.sequence.layers import Bidirectional, Layer, Recurrent, Stack, as_layer, reverse
 from npylstm.sequence.paths import has_kernel
+from npylstm.sequence.tree import cells_inside, foreign_layer, not_causal, walk, with_recurrent
 from npylstm.sequence.unroll import (
     Lengths,
     alive_mask,
@@ -27,12 +28,17 @@ __all__ = [
     "alive_mask",
     "as_layer",
     "backward_steps",
+    "cells_inside",
     "check_lengths",
+    "foreign_layer",
     "has_kernel",
+    "not_causal",
     "register_kernel",
     "release_memory",
     "reverse",
     "truncated_backward",
     "unroll",
     "unroll_backward",
+    "walk",
+    "with_recurrent",
 ]

@@ -143,7 +143,7 @@ def backward(
     """Back-propagate through time; arguments and results as in `unroll_backward`."""
     xs, hs = tape.xs, tape.hs
     xp = array_module(xs)
-    check_gradients(cell, len(xs), xs.shape[1:-1], doutputs, dstate)
+    check_gradients(cell, len(xs), xs[0], doutputs, dstate)
     dstate = cell.zero_state(xs[0]) if dstate is None else type(cell.state_sizes)(*dstate)
     if doutputs is None:
         doutputs = xp.zeros((len(xs), *(1,) * (xs.ndim - 1)), xs.dtype)

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,7 +18,13 @@ from npylstm.backend import Array, Rng, array_module
 from npylstm.cells import Cell, Params
 from npylstm.checks import check_choice
 from npylstm.sequence.paths import AnyTape, Run, choose
-from npylstm.sequence.unroll import Lengths, check_entrance, check_truncation
+from npylstm.sequence.unroll import (
+    Lengths,
+    check_entrance,
+    check_lengths,
+    check_sequence,
+    check_truncation,
+)
 
 
 class Layer(ABC):
@@ -28,7 +34,12 @@ class Layer(ABC):
     ----------
     input_size, output_size : int
         The widths of its inputs and its outputs.
+    causal : bool or None
+        Whether it reads forwards only: each output depends on the inputs up to its own step. The
+        layers inside answer for themselves. None, as long as a class doesn't say, counts as no.
     """
+
+    causal: ClassVar[bool | None] = None
 
     @property
     @abstractmethod
@@ -41,9 +52,24 @@ class Layer(ABC):
         """The width of the output."""
 
     @property
-    @abstractmethod
+    def children(self) -> dict[str, "Layer"]:
+        """The layers inside, by name: the child "0" has the parameters "0.W_x" and so on.
+
+        A single child whose parameters are this layer's own has the name "". A class that does not
+        override this has the layers and cells that are its attributes, or stand in a list or tuple
+        that is one.
+
+        Raises
+        ------
+        TypeError
+            The parameters of a layer inside are not among this layer's, by any of these names.
+        """
+        return _found_inside(self)
+
+    @property
     def cells(self) -> list[Cell]:
         """The cells inside, from the bottom up."""
+        return [cell for child in self.children.values() for cell in child.cells]
 
     @abstractmethod
     def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
@@ -148,6 +174,7 @@ class Recurrent(Layer):
         in its way; from `backward`, a tape of another cell.
     """
 
+    causal = True
     cell: Cell
     path: str = "auto"
     truncation: tuple[int, int] | None = None
@@ -170,6 +197,11 @@ class Recurrent(Layer):
     def output_size(self) -> int:
         """The width of the cell's output."""
         return self.cell.output_size
+
+    @property
+    def children(self) -> dict[str, Layer]:
+        """None: there is a cell inside."""
+        return {}
 
     @property
     def cells(self) -> list[Cell]:
@@ -229,19 +261,9 @@ class _Layers(Layer):
     """A layer made of several, each with parameters and a state of its own."""
 
     @property
-    @abstractmethod
-    def inner(self) -> Sequence[Layer]:
+    def inner(self) -> tuple[Layer, ...]:
         """The layers inside."""
-
-    @property
-    @abstractmethod
-    def _prefixes(self) -> Sequence[str]:
-        """What the names of each layer's parameters begin with."""
-
-    @property
-    def cells(self) -> list[Cell]:
-        """The cells of all layers inside, one layer after the other."""
-        return [cell for layer in self.inner for cell in layer.cells]
+        return tuple(self.children.values())
 
     @property
     def input_size(self) -> int:
@@ -261,13 +283,13 @@ class _Layers(Layer):
         """Put the parameters of the layers into one dictionary, each name with its prefix."""
         return {
             f"{prefix}.{name}": array
-            for prefix, part in zip(self._prefixes, parts, strict=True)
+            for prefix, part in zip(self.children, parts, strict=True)
             for name, array in part.items()
         }
 
     def _split(self, params: Params) -> list[Params]:
         """Return the parameters of each layer, without the prefixes: the inverse of `_join`."""
-        parts: dict[str, Params] = {prefix: {} for prefix in self._prefixes}
+        parts: dict[str, Params] = {prefix: {} for prefix in self.children}
         for key, array in params.items():
             prefix, _, name = key.partition(".")
             if prefix not in parts or not name:
@@ -303,17 +325,18 @@ class Stack(_Layers):
         No layers, a width that does not fit the layer below, or the same object twice.
     """
 
+    causal = True
     layers: Sequence[Layer | Cell]
 
     def __post_init__(self) -> None:
         if not isinstance(self.layers, Sequence) or len(self.layers) == 0:
             raise ValueError(f"layers must be a sequence of at least one, got {self.layers!r}")
+        object.__setattr__(self, "layers", tuple(as_layer(layer) for layer in self.layers))
         if _repeat(self.cells):
             raise ValueError(
                 "layers holds the same object more than once, as [cell] * n does; every layer has "
                 "parameters of its own, so make each one anew: [LSTMCell(...) for _ in range(n)]"
             )
-        object.__setattr__(self, "layers", tuple(self.layers))
         for k, (below, above) in enumerate(pairwise(self.inner)):
             if above.input_size != below.output_size:
                 raise ValueError(
@@ -322,13 +345,9 @@ class Stack(_Layers):
                 )
 
     @property
-    def inner(self) -> tuple[Layer, ...]:
-        """The layers, from the bottom up."""
-        return tuple(as_layer(layer) for layer in self.layers)
-
-    @property
-    def _prefixes(self) -> list[str]:
-        return [str(k) for k in range(len(self.layers))]
+    def children(self) -> dict[str, Layer]:
+        """The layers from the bottom up: "0", "1" and so on."""
+        return {str(k): as_layer(layer) for k, layer in enumerate(self.layers)}
 
     @property
     def output_size(self) -> int:
@@ -397,10 +416,13 @@ class Bidirectional(_Layers):
         Input sizes that differ, or the same object twice.
     """
 
+    causal = False
     forward_layer: Layer | Cell
     backward_layer: Layer | Cell
 
     def __post_init__(self) -> None:
+        for name in ("forward_layer", "backward_layer"):
+            object.__setattr__(self, name, as_layer(getattr(self, name)))
         if _repeat(self.cells):
             raise ValueError(
                 "forward_layer and backward_layer are the same object; each direction has "
@@ -414,13 +436,9 @@ class Bidirectional(_Layers):
             )
 
     @property
-    def inner(self) -> tuple[Layer, Layer]:
-        """The forward layer and the backward layer."""
-        return as_layer(self.forward_layer), as_layer(self.backward_layer)
-
-    @property
-    def _prefixes(self) -> list[str]:
-        return ["forward", "backward"]
+    def children(self) -> dict[str, Layer]:
+        """The layer "forward" and the layer "backward"."""
+        return {"forward": as_layer(self.forward_layer), "backward": as_layer(self.backward_layer)}
 
     @property
     def output_size(self) -> int:
@@ -438,6 +456,8 @@ class Bidirectional(_Layers):
     ) -> tuple[Array, Any, Any]:
         """Run both layers; see `Layer.forward`."""
         rng = generator(rng)
+        check_sequence(xs, self.input_size)
+        lengths = check_lengths("lengths", lengths, len(xs), xs.shape[-2])
         ahead, back = self.inner
         params_ahead, params_back = self._split(params)
         state_ahead, state_back = self._states("state0", state0)
@@ -487,6 +507,29 @@ def as_layer(layer: Layer | Cell) -> Layer:
     if isinstance(layer, Layer):
         return layer
     raise TypeError(f"layer must be a Layer or a Cell, got {layer!r}")
+
+
+def _found_inside(layer: Layer) -> dict[str, Layer]:
+    """Return the layers that are attributes of a layer, by the names of their parameters in it."""
+    found: dict[str, Layer] = {}
+    for attribute, value in vars(layer).items():
+        if isinstance(value, Layer | Cell):
+            found[attribute] = as_layer(value)
+        elif isinstance(value, list | tuple):
+            parts = {str(k): part for k, part in enumerate(value)}
+            found |= {k: as_layer(p) for k, p in parts.items() if isinstance(p, Layer | Cell)}
+    own = set(layer.init(0)) if found else set()
+    if len(found) == 1:
+        (child,) = found.values()
+        if set(child.init(0)) <= own:
+            return {"": child}
+    for name, child in found.items():
+        if not {f"{name}.{key}" for key in child.init(0)} <= own:
+            raise TypeError(
+                f"{type(layer).__name__} must name the parameters of the {type(child).__name__} "
+                f"inside it '{name}.W_x' and so on, or override `children`; it has {sorted(own)}"
+            )
+    return found
 
 
 def reverse(xs: Array, lengths: Lengths = None) -> Array:

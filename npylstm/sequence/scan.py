@@ -42,8 +42,8 @@ class ScanTape(NamedTuple):
     ) -> tuple[Array, Any, Params]:
         """Carry the loss gradient back; see `Layer.backward`."""
         cell, cache, fs, alive = self
-        xp, (T, *batch, _) = array_module(fs), fs.shape
-        check_gradients(cell, T, tuple(batch), doutputs, dstate)
+        xp, T = array_module(fs), len(fs)
+        check_gradients(cell, T, fs[0], doutputs, dstate)
         dhs = xp.zeros_like(fs) if doutputs is None else _living(doutputs, alive)
         last = xp.zeros_like(fs[0]) if dstate is None else dstate.h
 

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from npylstm.backend import AnyArray, Array, array_module
-from npylstm.cells import Cache, Cell, Params, map_state
-from npylstm.checks import check_array, check_size
+from npylstm.cells import Cache, Cell, Params, map_state, unchecked
+from npylstm.checks import check_array, check_precision, check_size
 
 Lengths: TypeAlias = Sequence[int] | np.ndarray[Any, Any] | None
 """How many steps each of B sequences has; None when all have T."""
@@ -130,14 +130,14 @@ def unroll_steps(
     keep_tape: bool,
 ) -> tuple[Array, Any, "Tape | None"]:
     """Do what `unroll` does with arguments that have been checked and a state to start from."""
-    xp = array_module(xs)
+    xp, step = array_module(xs), unchecked(cell).forward
     alive = alive_mask(xs, lengths)
 
     outputs, caches = [], []
     for t, x in enumerate(xs):
         if alive is not None:
             x = xp.where(alive[t], x, xp.zeros_like(x))  # padding may hold anything, even NaN
-        new_state, cache = cell.forward(params, x, state)
+        new_state, cache = step(params, x, state)
         output = new_state[0]
         if state_mask is not None:
             new_state = new_state._replace(h=output * state_mask[t])
@@ -176,7 +176,7 @@ def backward_steps(
     """
     _check_tape(cell, tape)
     cell.check_params(params)
-    check_gradients(cell, len(tape.caches), tape.caches[-1][0].shape[:-1], doutputs, dstate)
+    check_gradients(cell, len(tape.caches), tape.caches[-1][0], doutputs, dstate)
     dstate = cell.zero_state(tape.caches[-1][0]) if dstate is None else dstate
     xp = array_module(dstate[0])
     for t in reversed(range(len(tape.caches))):
@@ -285,7 +285,7 @@ def truncated_backward(
     check_truncation(k1, k2)
     _check_tape(cell, tape)
     T, x = len(tape.caches), tape.caches[-1][0]
-    check_gradients(cell, T, x.shape[:-1], doutputs, dstate)
+    check_gradients(cell, T, x, doutputs, dstate)
     dxs: list[Array] = [array_module(x).zeros_like(x)] * T
     dstate0 = cell.zero_state(x)
     total: Params = {}
@@ -350,17 +350,22 @@ def check_sequence(xs: Array, input_size: int) -> None:
         raise ValueError(f"xs must have at least one time step, got shape {xs.shape}")
 
 
-def check_gradients(
-    cell: Cell, T: int, batch: tuple[int, ...], doutputs: Array | None, dstate: Any
-) -> None:
+def check_gradients(cell: Cell, T: int, x: Array, doutputs: Array | None, dstate: Any) -> None:
     """Raise TypeError or ValueError unless the gradients fit outputs of T steps and the state.
 
-    `batch` is (B,), with the numbers of independent networks in front of it.
+    `x` is an array (B, n) of the forward pass, with the axes of independent networks in front.
     """
+    batch = x.shape[:-1]
     if doutputs is not None:
         _check_steps("doutputs", doutputs, (T, *batch, cell.output_size))
     if dstate is not None:
         cell.check_state("dstate", dstate, batch[-1])
+    given = {"doutputs": doutputs, **_named("dstate", dstate)}
+    check_precision({"the tape": x} | {name: d for name, d in given.items() if d is not None})
+
+
+def _named(name: str, state: Any) -> dict[str, Array]:
+    return {} if state is None else {f"{name}.{f}": s for f, s in state._asdict().items()}
 
 
 def _check_steps(name: str, array: Array, shape: tuple[int, ...]) -> None:
@@ -377,7 +382,7 @@ def check_lengths(name: str, lengths: Lengths, T: int, B: int) -> np.ndarray[Any
     """Return `lengths` as an array; raise ValueError unless they are B integers from 0 to T."""
     if lengths is None:
         return None
-    ends = np.asarray(lengths)
+    ends = np.array(lengths)  # a copy: the caller may change theirs before the backward pass
     whole = ends.dtype.kind in "iu" or ends.size == 0
     if ends.shape != (B,) or not whole or ((ends < 0) | (ends > T)).any():
         raise ValueError(f"{name} must be {B} integers between 0 and T = {T}, got {lengths!r}")

@@ -9,13 +9,17 @@ from npylstm.backend import Array, Rng, array_module
 from npylstm.cells import Cell, Params
 from npylstm.checks import check_choice, check_number
 from npylstm.sequence.layers import Layer, Recurrent, as_layer, generator, reverse
-from npylstm.sequence.unroll import Lengths, alive_mask, check_sequence
+from npylstm.sequence.unroll import Lengths, alive_mask, check_lengths, check_sequence
 
 
 class _Wrapper(Layer):
     """A layer around one other layer, whose widths, parameters and state it takes over."""
 
+    causal = True
     layer: Layer | Cell
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layer", as_layer(self.layer))
 
     @property
     def inner(self) -> Layer:
@@ -33,9 +37,9 @@ class _Wrapper(Layer):
         return self.inner.output_size
 
     @property
-    def cells(self) -> list[Cell]:
-        """The cells of the inner layer."""
-        return self.inner.cells
+    def children(self) -> dict[str, Layer]:
+        """The layer inside, whose parameters keep their names."""
+        return {"": self.inner}
 
     def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
         """Draw the inner layer's parameters; there are no others."""
@@ -64,6 +68,7 @@ class Residual(_Wrapper):
     layer: Layer | Cell
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.inner.input_size != self.inner.output_size:
             raise ValueError(
                 "layer must have an output as wide as its input to be added to it, "
@@ -113,10 +118,8 @@ class Reverse(_Wrapper):
         Any layer.
     """
 
+    causal = False
     layer: Layer | Cell
-
-    def __post_init__(self) -> None:
-        as_layer(self.layer)
 
     def forward(
         self,
@@ -129,6 +132,7 @@ class Reverse(_Wrapper):
     ) -> tuple[Array, Any, Any]:
         """Run the inner layer from the end to the beginning; see `Layer.forward`."""
         check_sequence(xs, self.input_size)
+        lengths = check_lengths("lengths", lengths, len(xs), xs.shape[-2])
         outputs, state, tape = self.inner.forward(
             params, reverse(xs, lengths), state0, lengths, rng, keep_tape
         )
@@ -183,6 +187,7 @@ class Dropout(_Wrapper):
     variational: str | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("input_keep_prob", "output_keep_prob", "state_keep_prob"):
             check_number(name, getattr(self, name), 0, 1, open_low=True)
         check_choice("variational", self.variational, (None, "sequence", "batch"))

@@ -66,7 +66,7 @@ class FusedTape:
         """Carry the loss gradient back; see `Layer.backward`. The tape is not changed."""
         T, B, D = len(self.kept), self.us.shape[-1], self.cell.input_size
         networks = self.us.shape[1:-2]
-        check_gradients(self.cell, T, (*networks, B), doutputs, dstate)
+        check_gradients(self.cell, T, self.us[0].swapaxes(-1, -2), doutputs, dstate)
         kernel = self.kernel(self.cell, _on_networks(self.cell, params, networks))
         step, dz = kernel.backward(B)
         dstates = [kernel.empty(size, B) for size in self.cell.state_sizes]
