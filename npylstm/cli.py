@@ -18,7 +18,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 from types import UnionType
-from typing import Any, NoReturn, get_args, get_origin
+from typing import TYPE_CHECKING, Any, NoReturn, get_args, get_origin
 
 from threadpoolctl import threadpool_limits
 
@@ -28,6 +28,9 @@ from npylstm.checks import check_choice, check_number
 from npylstm.course import notebooks, start_course
 from npylstm.sequence import Recurrent, has_kernel
 from npylstm.training import CELL_KINDS, Run, RunSettings, TrainingState
+
+if TYPE_CHECKING:  # slow to import, and few commands need it
+    from npylstm.experiments import Study
 
 _BAR = "{desc} |{bar}| {percentage:3.0f} % in {elapsed}, {remaining} left{postfix}"
 
@@ -148,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--json", type=Path, metavar="FILE", help="new file for the timings")
 
     study = add("experiment", _experiment, "repeat a published experiment")
-    study.add_argument("name", help="which one; `list` names them all")
+    study.add_argument("name", help="which one; `list` names them, `all` runs them")
     length = study.add_mutually_exclusive_group()
     length.add_argument("--fast", action="store_false", dest="full", help="in a minute (default)")
     length.add_argument("--full", action="store_true", help="as in the documentation")
@@ -160,9 +163,10 @@ def _parser() -> argparse.ArgumentParser:
     study.add_argument("--out", type=Path, metavar="DIR", help="where to save table and figure")
 
     figure = add("figure", _figure, "make a picture of the gradient laboratory")
-    figure.add_argument("name", help="which one; `list` names them all")
+    figure.add_argument("name", help="which one; `list` names them, `all` makes them")
     figure.add_argument("--fast", action="store_true", help="a smaller study, within seconds")
     figure.add_argument("--seed", type=int, default=0, metavar="N", help="(0)")
+    figure.add_argument("--workers", type=_size, metavar="N", help="spread over N processes")
     figure.add_argument(
         "--out", type=Path, default=Path("figures"), metavar="DIR", help="where to save (figures)"
     )
@@ -466,21 +470,70 @@ def _bench(
     return 0
 
 
-def _experiment(name: str, workers: int | None, out: Path | None, **options: Any) -> int:
-    from npylstm.experiments import EXPERIMENTS, perform, refuse_to_overwrite
+def _experiment(
+    name: str, full: bool, workers: int | None, out: Path | None, **changes: Any
+) -> int:
+    from npylstm.experiments import EXPERIMENTS
+
+    return _study(EXPERIMENTS, "experiment", name, full, workers, out, changes)
+
+
+def _figure(name: str, fast: bool, seed: int, workers: int | None, out: Path) -> int:
+    from npylstm.experiments import PICTURES
+
+    return _study(PICTURES, "figure", name, not fast, workers, out, {"seed": seed})
+
+
+def _study(
+    studies: Mapping[str, "Study"],
+    kind: str,
+    name: str,
+    full: bool,
+    workers: int | None,
+    out: Path | None,
+    changes: Mapping[str, Any],
+) -> int:
+    """List studies, or run one or all; of all, those are left out that are in the folder."""
+    from npylstm.experiments import duration, refuse_to_overwrite
 
     if name == "list":
-        for experiment in EXPERIMENTS.values():
-            print(f"{experiment.name:20} {experiment.title}")
+        for study in studies.values():
+            print(f"{study.name:20} {study.title}")
         return 0
     with _input_judged():
-        check_choice("experiment", name, EXPERIMENTS)
-        EXPERIMENTS[name].settings(**options)
-        if out is not None:
-            refuse_to_overwrite(out, name)
+        check_choice(kind, name, [*studies, "all", "list"])
+        if name == "all":
+            chosen = [s for s in studies.values() if out is None or not _done(out, s.name)]
+        else:
+            chosen = [studies[name]]
+            if out is not None:
+                refuse_to_overwrite(out, name)
+        for study in chosen:
+            study.settings(full, **_taken(study, changes, name == "all"))
     with _processes(workers) as executor:
-        print(perform(EXPERIMENTS[name], out, executor=executor, **options).table())
+        for study in chosen:
+            seconds = study.seconds(full, changes.get("seeds"))
+            if seconds is not None:
+                about = f"{study.name}: {duration(seconds)} on one core"
+                print(about, file=sys.stderr, flush=True)
+            taken = _taken(study, changes, name == "all")
+            result = study.perform(out, full=full, executor=executor, **taken)
+            print(study.report(result), flush=True)
+            if out is not None:
+                print(f"picture: {out / study.name}.png\n")
     return 0
+
+
+def _done(out: Path, name: str) -> bool:
+    done = (out / f"{name}.json").exists()
+    if done:
+        print(f"{name}: done already, in {out}", file=sys.stderr)
+    return done
+
+
+def _taken(study: "Study", changes: Mapping[str, Any], only_known: bool) -> dict[str, Any]:
+    """Return the changes for a study; among all studies, each takes those that it knows."""
+    return {k: v for k, v in changes.items() if not only_known or k in study.full}
 
 
 def _processes(workers: int | None) -> contextlib.AbstractContextManager[Executor | None]:
@@ -489,22 +542,6 @@ def _processes(workers: int | None) -> contextlib.AbstractContextManager[Executo
         return contextlib.nullcontext()
     spawn = multiprocessing.get_context("spawn")  # a fork would copy the threads of BLAS
     return ProcessPoolExecutor(workers, spawn, threadpool_limits, (1, "blas"))
-
-
-def _figure(name: str, fast: bool, seed: int, out: Path) -> int:
-    from npylstm.experiments import PICTURES, refuse_to_overwrite
-
-    if name == "list":
-        for picture in PICTURES.values():
-            print(f"{picture.name:20} {picture.title}")
-        return 0
-    with _input_judged():
-        check_choice("figure", name, PICTURES)
-        check_number("seed", seed, low=0)
-        refuse_to_overwrite(out, name)
-    print(PICTURES[name].save(out, seed, fast).table())
-    print(f"picture: {out / name}.png")
-    return 0
 
 
 def _list_exercises() -> int:

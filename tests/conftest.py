@@ -1,3 +1,6 @@
+import functools
+
+import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
@@ -16,3 +19,41 @@ def torch_reference():
     import torch_reference
 
     return torch_reference
+
+
+@pytest.fixture
+def dead_networks(monkeypatch):
+    """Let all networks start with zeros for parameters, so that every gradient is exactly zero."""
+    from npylstm.cells import GRUCell, LSTMCell, LSTMVariant, RNNCell
+    from npylstm.experiments.blocks import BlockNet
+    from npylstm.models import SequenceModel
+
+    def zeros(self, init, *arguments, **options):
+        params = init(self, *arguments, **options)
+        return {name: np.zeros_like(array) for name, array in params.items()}
+
+    for kind in SequenceModel, RNNCell, LSTMCell, LSTMVariant, GRUCell, BlockNet:
+        monkeypatch.setattr(kind, "init", functools.partialmethod(zeros, kind.init))
+
+
+@pytest.fixture
+def assert_legible():
+    """Check a figure: no legend lies on a line, and axes of steps are marked at whole numbers."""
+    return _assert_legible
+
+
+def _assert_legible(figure):
+    figure.draw_without_rendering()
+    legends = [ax.get_legend() for ax in figure.axes if ax.get_legend()] + figure.legends
+    for legend in legends:
+        box = legend.get_window_extent()
+        for ax in figure.axes:
+            for line in ax.get_lines():
+                points = line.get_transform().transform(np.array(line.get_data(), float).T)
+                inside = [point for point in points if ax.bbox.contains(*point)]
+                assert not any(box.contains(*point) for point in inside), line.get_label()
+    for ax in figure.axes:
+        if any(word in ax.get_xlabel() for word in ("lag", "step", "epoch", "update")):
+            shown = [t for t in ax.get_xticks() if ax.get_xlim()[0] <= t <= ax.get_xlim()[1]]
+            if ax.get_xscale() == "linear":
+                assert all(float(t).is_integer() for t in shown), (ax.get_xlabel(), shown)

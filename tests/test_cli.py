@@ -404,22 +404,27 @@ def test_experiments_are_listed_and_run(capsys, monkeypatch):
     assert main(["experiment", "list"]) == 0
     listed = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in listed] == list(experiments.EXPERIMENTS)
+    assert max(map(len, listed)) <= 80
 
     class Outcome:
+        settings = experiments.EXPERIMENTS["adding"].full
+
         def table(self):
             return "the table"
 
     called = []
     monkeypatch.setattr(
-        experiments, "perform", lambda *args, **options: called.append((args, options)) or Outcome()
+        experiments.Study,
+        "perform",
+        lambda study, out, **options: called.append((study.name, out, options)) or Outcome(),
     )
     assert main(["experiment", "adding", "--full", "--seeds", "3", "--out", "here"]) == 0
-    assert capsys.readouterr().out == "the table\n"
+    assert capsys.readouterr().out.startswith("the table\n")
     options = {"full": True, "seeds": 3, "data": None, "device": "cpu", "executor": None}
-    assert called == [((experiments.EXPERIMENTS["adding"], Path("here")), options)]
+    assert called == [("adding", Path("here"), options)]
     for fast in [], ["--fast"]:
         assert main(["experiment", "adding", *fast]) == 0
-        assert not called[-1][1]["full"]
+        assert not called[-1][2]["full"]
 
 
 def test_experiments_that_are_unknown_or_done_already_get_one_line(capsys):

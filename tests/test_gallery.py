@@ -1,7 +1,6 @@
 """The gallery: its pictures show what was measured, can be read in grey, and are in the docs."""
 
 import dataclasses
-import functools
 import math
 import subprocess
 import sys
@@ -12,11 +11,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from npylstm.cells import GRUCell, LSTMCell, RNNCell
 from npylstm.experiments import lyapunov
-from npylstm.experiments.gallery import PICTURES, cliff, lag, networks
-from npylstm.experiments.results import Result
-from npylstm.models import SequenceModel
+from npylstm.experiments.gallery import PICTURES, cliff, lag
+from npylstm.experiments.study import Result
 from npylstm.plots import gradients as gradient_plots
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -27,7 +24,7 @@ def made(request, tmp_path_factory):
     """Return a picture with its fast settings, what was measured, and the folder with its files."""
     picture = PICTURES[request.param]
     folder = tmp_path_factory.mktemp("out")
-    return picture, picture.save(folder, seed=1, fast=True), folder
+    return picture, picture.perform(folder, seed=1), folder
 
 
 def test_every_picture_leaves_its_table_its_facts_its_arrays_and_itself(made):
@@ -44,45 +41,34 @@ def test_every_picture_tells_its_message_and_labels_its_axes(made):
     picture, result, _ = made
     figure = picture.figure(result)
     figure.canvas.draw()
-    assert figure.get_suptitle() == picture.title
-    assert figure.get_supxlabel().replace("\n", " ") == picture.caption
+    assert figure.get_suptitle().replace("\n", " ") == result.verdict
+    assert figure.get_supxlabel().replace("\n", " ") == result.caption
     shown = [ax for ax in figure.axes if ax.get_xlabel()]
     assert shown
     assert all(ax.get_ylabel() for ax in shown if ax.get_subplotspec().is_first_col())
+
+
+def test_every_picture_can_be_read(made, assert_legible):
+    picture, result, _ = made
+    assert max(map(len, picture.report(result).splitlines())) <= 80
+    assert_legible(picture.figure(result))
 
 
 def test_a_picture_is_never_overwritten(made):
     picture, _, folder = made
     before = {path: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(FileExistsError, match="exists already"):
-        picture.save(folder, fast=True)
+        picture.perform(folder)
     assert before == {path: path.read_bytes() for path in folder.iterdir()}
-
-
-def silence(model, *arguments, **options):
-    """Stand in for `SequenceModel.init`: all parameters are zero, and so is every gradient."""
-    params = INIT(model, *arguments, **options)
-    return {name: np.zeros_like(array) for name, array in params.items()}
-
-
-INIT = SequenceModel.init
 
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_every_picture_can_be_made_of_networks_whose_gradients_are_exactly_zero(
-    name, monkeypatch, tmp_path
+    name, dead_networks, tmp_path
 ):
-    monkeypatch.setattr(SequenceModel, "init", silence)
-    for kind in RNNCell, LSTMCell, GRUCell:
-        monkeypatch.setattr(kind, "init", functools.partialmethod(dead, kind.init))
-    monkeypatch.setattr(networks, "chrono", lambda cell, params, T, rng: params)
-    PICTURES[name].save(tmp_path, fast=True)
+    PICTURES[name].perform(tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {f"{name}.{ending}" for ending in ("csv", "json", "npz", "png")}
-
-
-def dead(cell, init, *arguments, **options):
-    return {key: np.zeros_like(array) for key, array in init(cell, *arguments, **options).items()}
 
 
 def test_a_sequence_without_any_gradient_is_left_out_of_the_medians():
@@ -99,18 +85,15 @@ def test_files_appear_only_when_all_is_done(tmp_path, monkeypatch):
 
     picture = dataclasses.replace(PICTURES["cliff"], draw=fail)
     with pytest.raises(RuntimeError, match="no ink"):
-        picture.save(tmp_path, fast=True)
+        picture.perform(tmp_path)
     assert not list(tmp_path.iterdir())
-    PICTURES["cliff"].save(tmp_path, fast=True)
+    PICTURES["cliff"].perform(tmp_path)
 
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_every_picture_is_in_the_documentation_with_its_command(name):
-    page, picture = (DOCS / "gallery.md").read_text(), PICTURES[name]
-    assert f"## {picture.title}\n" in page
-    assert picture.caption in page
-    assert f"npylstm figure {name}\n" in page
-    assert f"(images/{name}.png)" in page
+    page = (DOCS / "gallery.md").read_text()
+    assert f"```{{picture}} {name}\n" in page
     assert (DOCS / "images" / f"{name}.png").stat().st_size < 150_000
 
 
@@ -153,7 +136,7 @@ def test_clipping_bounds_every_step_and_only_the_unclipped_descent_is_thrown_out
 
 
 def test_the_bounds_are_above_the_norms():
-    result = PICTURES["bound"].run(fast=True)
+    result = PICTURES["bound"].run()
     for row in result.rows:
         bound, product, norm = (result.curves[f"{row['W_h']}, {line}"] for line in (
             "bound", "product of norms", "norm of the product"))  # fmt: skip
@@ -163,7 +146,7 @@ def test_the_bounds_are_above_the_norms():
 
 def test_the_half_life_of_a_fresh_unit_follows_from_its_forget_bias():
     """Small weights leave f close to σ(b), whose half-life is ln 2 / ln(1 + exp(-b))."""
-    for row in PICTURES["half-life"].run(fast=True).rows:
+    for row in PICTURES["half-life"].run().rows:
         if row["network"].startswith("LSTM, forget bias"):
             bias = int(row["network"][-1])
             expected = math.log(2) / math.log1p(math.exp(-bias))
@@ -171,7 +154,7 @@ def test_the_half_life_of_a_fresh_unit_follows_from_its_forget_bias():
 
 
 def test_at_the_start_the_gradient_travels_farther_the_larger_the_forget_bias():
-    result = PICTURES["gradient-lag"].run(fast=True)
+    result = PICTURES["gradient-lag"].run()
     norms = {row["network"]: row["norm at lag 19, at the start"] for row in result.rows}
     biases = [norms[f"LSTM, forget bias {b}"] for b in (0, 1, 3, 5)]
     assert biases == sorted(biases)
@@ -179,9 +162,8 @@ def test_at_the_start_the_gradient_travels_farther_the_larger_the_forget_bias():
 
 
 def test_the_first_exponent_tells_the_slope_of_the_log_gradient_norm():
-    settings = lyapunov.Settings(seeds=2, hidden=32, sequences=20)
-    rows, curves = lyapunov.study(settings, None)
-    assert curves.keys() == set(lyapunov.NETWORKS)
+    rows, curves = lyapunov.measure(None, seeds=2, hidden=32, sequences=20, lags=(200, 600))
+    assert {name for name in curves if "exponents" not in name} == set(lyapunov.NETWORKS)
     for row in rows:
         exponent = pytest.approx(row["first exponent"], rel=0.1, abs=1e-3)
         assert row["slope of ln gradient norm"] == exponent

@@ -1,7 +1,7 @@
-"""The directive `{results}`: every study of `docs/results`, with its figure, table and command.
+"""The directives `{studies}`, `{study} NAME` and `{picture} NAME`.
 
-A study's files are those that `npylstm experiment NAME --full --out docs/results` writes. What is
-to be said of its outcome stands in `NAME.md` beside them; the first line of that is the verdict.
+A study's files, in `docs/results`, and a picture, in `docs/images`, are what `make_results.py`
+writes there. Below `{study} NAME` stands what else is to be said of its outcome.
 """
 
 import os
@@ -10,15 +10,20 @@ from pathlib import Path
 
 from sphinx.util.docutils import SphinxDirective
 
-from npylstm.experiments import EXPERIMENTS, Result
-from npylstm.experiments.results import show
+from npylstm.experiments import EXPERIMENTS, PICTURES, Result, duration
+from npylstm.experiments.study import show
 
 RESULTS = Path(__file__).parents[1] / "results"
 
 
 def plain(text: str) -> str:
     """Return Markdown that shows a text as it is."""
-    return re.sub(r"([|<*_])", r"\\\1", text)
+    return re.sub(r"([|<*_\[\]])", r"\\\1", text)
+
+
+def alt(text: str) -> str:
+    """Return text that can stand for a picture, in square brackets."""
+    return re.sub(r"([\[\]*_])", r"\\\1", text)
 
 
 def table(rows: list[list[str]]) -> str:
@@ -27,56 +32,93 @@ def table(rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def remarks(name: str) -> str:
-    """Return what is said of a study's outcome, or nothing."""
-    path = RESULTS / f"{name}.md"
-    return path.read_text(encoding="utf-8").strip() if path.exists() else ""
+def folded(summary: str, text: str) -> str:
+    """Return Markdown that shows a text when one asks for it."""
+    return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
 
 
 def overview(results: list[Result]) -> str:
     """Return the reproduction table: each study, what was published, and the verdict."""
     rows = [["study", "published", "verdict"]]
     for result in results:
-        verdict = remarks(result.name).partition("\n")[0]
-        rows.append([f"[{result.title}](#{result.name})", plain(result.published), verdict])
+        link = f"[{result.title}](studies/{result.name}.md)"
+        rows.append([link, plain(result.published), plain(result.verdict)])
     return table(rows)
 
 
-def section(result: Result) -> str:
-    """Return one study as Markdown."""
+def study_page(result: Result, remarks: str) -> str:
+    """Return one study as Markdown: a page."""
+    name, study = result.name, EXPERIMENTS[result.name]
     columns = list(result.rows[0])
     rows = [columns, *([show(row[column]) for column in columns] for row in result.rows)]
-    deviations = [f"- {plain(text)}" for text in result.deviations]
+    deviations = "\n".join(f"- {plain(text)}" for text in result.deviations)
     settings = ", ".join(f"{name} {show(value)}" for name, value in result.settings.items())
     data = f" --data {result.settings['data']}" if result.settings.get("data") else ""
+    times = {"full": study.seconds(full=True), "without `--full`": study.seconds()}
+    said = [f"{which} {duration(s)}" for which, s in times.items() if s is not None]
     parts = [
-        f"({result.name})=\n## {result.title}",
-        remarks(result.name),
-        f"![{result.title}](results/{result.name}.png)",
-        f"```sh\nnpylstm experiment {result.name} --full{data} --out results\n```",
-        table([[plain(cell) for cell in row] for row in rows]),
+        f"# {result.title}",
+        f"{plain(result.verdict[:1].upper() + result.verdict[1:])}.",
+        f"![{alt(result.caption)}](../results/{name}.png)",
+        remarks,
         f"**Published:** {plain(result.published)}.",
-        "\n".join(["**Deviations from the paper:**\n", *deviations]) if deviations else "",
-        f"**Settings:** {plain(settings)}.",
+        folded("The numbers", table([[plain(cell) for cell in row] for row in rows])),
+        folded("Deviations from the paper", deviations) if deviations else "",
+        folded("Settings", plain(settings)),
+        f"```sh\nnpylstm experiment {name} --full{data} --out results\n```",
+        f"On one core: {', '.join(said)}." if said else "",
     ]
     return "\n\n".join(part for part in parts if part)
 
 
-class Results(SphinxDirective):
-    """All studies of `docs/results`, in the order of `EXPERIMENTS`."""
+class Studies(SphinxDirective):
+    """The table of all studies in `docs/results`, in the order of `EXPERIMENTS`."""
 
     def run(self):
-        """Read the results, and return them as parts of the page."""
-        names = [name for name in EXPERIMENTS if (RESULTS / f"{name}.json").exists()]
-        for name in names:
-            for file in RESULTS.glob(f"{name}.*"):
-                self.env.note_dependency(os.fspath(file))
-        results = [Result.load(RESULTS, name) for name in names]
-        text = "\n\n".join([overview(results), *map(section, results)] if results else [])
+        """Read the results, and return them as a part of the page."""
+        for name in EXPERIMENTS:
+            self.env.note_dependency(os.fspath(RESULTS / f"{name}.json"))
+        results = [Result.load(RESULTS, name) for name in EXPERIMENTS]
+        return self.parse_text_to_nodes(overview(results))
+
+
+class StudyPage(SphinxDirective):
+    """One study, with what stands below the directive."""
+
+    required_arguments = 1
+    has_content = True
+
+    def run(self):
+        """Read the result, and return it as a page."""
+        (name,) = self.arguments
+        for file in RESULTS.glob(f"{name}.*"):
+            self.env.note_dependency(os.fspath(file))
+        text = study_page(Result.load(RESULTS, name), "\n".join(self.content))
+        return self.parse_text_to_nodes(text, allow_section_headings=True)
+
+
+class Picture(SphinxDirective):
+    """One picture of the gallery; its caption and its message stand in the picture itself."""
+
+    required_arguments = 1
+
+    def run(self):
+        """Return a section of the page."""
+        picture = PICTURES[self.arguments[0]]
+        caption = picture.caption.format(**picture.full)
+        text = "\n\n".join(
+            (
+                f"## {picture.title}",
+                f"![{alt(caption)}](images/{picture.name}.png)",
+                f"After: {plain(picture.published)}." if picture.published else "",
+                f"```sh\nnpylstm figure {picture.name}\n```",
+            )
+        )
         return self.parse_text_to_nodes(text, allow_section_headings=True)
 
 
 def setup(app):
-    """Add the directive."""
-    app.add_directive("results", Results)
+    """Add the directives."""
+    for name, directive in (("studies", Studies), ("study", StudyPage), ("picture", Picture)):
+        app.add_directive(name, directive)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,41 +1,38 @@
-"""Studies of published experiments: `perform(EXPERIMENTS[name])` returns a `Result`."""
+"""Published experiments and pictures of gradients: `EXPERIMENTS[name].perform(folder)`."""
 
 from npylstm.experiments import (
-    adding,
-    adding_1997,
+    against_length,
     continual_reber,
-    copy_string,
     embedded_reber,
     forget_bias,
-    greff,
-    long_lag,
     lyapunov,
     mnist_rows,
-    temporal_order,
-    temporal_order_1997,
-    two_sequence,
+    online_1997,
+    parity,
 )
 from npylstm.experiments.gallery import PICTURES
-from npylstm.experiments.results import Experiment, Result, perform, refuse_to_overwrite
+from npylstm.experiments.study import Result, Study, Verdict, duration, refuse_to_overwrite
 
-_MODULES = (
-    temporal_order,
-    adding,
-    copy_string,
-    two_sequence,
-    temporal_order_1997,
-    long_lag,
-    adding_1997,
-    embedded_reber,
-    continual_reber,
-    forget_bias,
-    greff,
-    mnist_rows,
-    lyapunov,
+_STUDIES = (
+    *against_length.STUDIES,
+    *online_1997.STUDIES,
+    embedded_reber.STUDY,
+    continual_reber.STUDY,
+    forget_bias.STUDY,
+    mnist_rows.STUDY,
+    lyapunov.STUDY,
+    parity.STUDY,
 )
-EXPERIMENTS: dict[str, Experiment] = {
-    module.EXPERIMENT.name: module.EXPERIMENT for module in _MODULES
-}
-"""Every study by its name."""
+EXPERIMENTS: dict[str, Study] = {study.name: study for study in _STUDIES}
+"""Every published experiment by its name."""
 
-__all__ = ["EXPERIMENTS", "PICTURES", "Experiment", "Result", "perform", "refuse_to_overwrite"]
+__all__ = [
+    "EXPERIMENTS",
+    "PICTURES",
+    "Result",
+    "Study",
+    "Verdict",
+    "continual_reber",
+    "duration",
+    "refuse_to_overwrite",
+]

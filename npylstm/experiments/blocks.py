@@ -9,6 +9,7 @@ Sources: Hochreiter & Schmidhuber (1997), sec. 4 and appendix A.1; Gers, Schmidh
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -79,7 +80,7 @@ class BlockNet:
         """The kinds of hidden unit, in the order of W."""
         return "ifog" if self.forget_gates else "iog"
 
-    @property
+    @cached_property
     def masks(self) -> Params:
         """1.0 for each weight that exists, 0.0 elsewhere: (K, kinds, N) and (J, outputs)."""
         N, kinds = self.blocks * self.cells, len(self.kinds)
@@ -272,10 +273,9 @@ class BlockNet:
     def tie(self, grads: Params) -> Params:
         """Sum each gate's gradient over its copies, and drop weights that don't exist."""
         dW = grads["W"]
-        copies = np.array([dW[..., :-1, k :: self.cells] for k in range(self.cells)])
-        dW[..., :-1, :] = self._repeat(copies.sum(axis=0))
-        masks = self.masks
-        return {name: grad * masks[name] for name, grad in grads.items()}
+        gates = dW.reshape(*dW.shape[:-1], self.blocks, self.cells)[..., :-1, :, :]
+        gates[...] = gates.sum(axis=-1, keepdims=True)
+        return {name: grad * self.masks[name] for name, grad in grads.items()}
 
     def _sources(self, step: Step) -> Array:
         """Return what a step sends to the next: outputs and perhaps gates, without copies."""

@@ -1,14 +1,27 @@
 """The studies' figures. Each takes a Matplotlib axes and a result, and returns the axes."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from npylstm.experiments.results import Result
+from npylstm.experiments.study import Result
+
+
+def draw(*parts: Callable[[Any, Result], Any]) -> Callable[[Any, Result], None]:
+    """Return a function (figure, result) that draws parts (ax, result) side by side."""
+    return partial(_side_by_side, parts)
+
+
+def _side_by_side(parts: tuple[Callable[..., Any], ...], figure: Any, result: Result) -> None:
+    axes = figure.subplots(1, len(parts), squeeze=False)[0]
+    for ax, part in zip(axes, parts, strict=True):
+        part(ax, result)
 
 
 def styles() -> tuple[dict[str, Any], ...]:
-    """Return the line styles of all figures; see `npylstm.plots.runs`."""
+    """Return the line styles of all figures; see `npylstm.plots`."""
     from npylstm.plots import STYLES  # brings Matplotlib, slow to import
 
     return STYLES
@@ -20,51 +33,48 @@ def colour(k: int) -> str:
 
 
 def success_against_length(ax: Any, result: Result) -> Any:
-    """Draw the fraction of networks that solved the task against the length T."""
-    lengths = result.settings["lengths"]
-    networks = result.settings["cells"]
-    for k, (network, style) in enumerate(zip(networks, styles(), strict=False)):
-        solved = [np.isfinite(result.curves[f"{network}, T={T}"]).mean() for T in lengths]
-        shift = 0.008 * (k - len(networks) / 2)  # so that lines on top of each other all show
-        ax.plot(lengths, np.array(solved) + shift, label=network, **style)
-    ax.set(xlabel="length T", ylabel="fraction of networks that solve it", ylim=(-0.06, 1.06))
-    ax.set_xscale("log")
-    ax.set_xticks(lengths, [str(T) for T in lengths])
-    ax.minorticks_off()
-    ax.set_title(result.title)
-    ax.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
-    return ax
+    """Draw how many networks of each kind solved the task at each length T."""
+    from npylstm.plots import plot_solved
+
+    lengths, names = result.settings["lengths"], result.settings["cells"]
+    times = np.array([[result.curves[f"{name}, T={T}"] for T in lengths] for name in names])
+    solved = np.isfinite(times).sum(axis=-1)
+    return plot_solved(ax, solved, times.shape[-1], names, lengths)
 
 
 def learning_curves(ax: Any, result: Result) -> Any:
     """Draw each network's error against the sequences it has seen, and where it had learnt."""
+    from npylstm.plots import legend_beside
+
     x, error = result.curves["sequences"], result.curves["error"]
     ax.plot(x, error, color=colour(5), linewidth=0.6)
     last = np.maximum.accumulate(np.where(np.isnan(error), 0, np.arange(len(error))[:, None]))
     median = np.median(np.take_along_axis(error, last, axis=0), axis=1)
-    ax.plot(x, median, color="black", label="median; who has learnt keeps the last error")
-    learnt = result.curves["solved at"]
-    learnt = learnt[np.isfinite(learnt)]
+    ax.plot(x, median, color="black", label="median")
+    times = result.curves["solved at"]
+    learnt = times[np.isfinite(times)]
     ticks = {"color": colour(1), "markersize": 14, "clip_on": False, "in_layout": False}
-    label = f"learnt ({result.rows[0]['solved']})"
+    label = f"learnt ({len(learnt)} of {len(times)})"
     ax.plot(learnt, np.zeros_like(learnt), "|", label=label, **ticks)
     published = float(result.curves["published"])
     ax.axvline(published, color=colour(2), linestyle="--", label="published mean")
     ax.set(xlabel="training sequences", ylabel="mean absolute error", ylim=(0, None))
-    ax.set_title(result.title)
-    ax.legend(fontsize="small")
+    legend_beside(ax)
     return ax
 
 
 def cell_state_growth(ax: Any, result: Result) -> Any:
     """Draw the largest cell state against the symbols read, for each kind of network."""
+    from npylstm.plots import log_y
+
     for name, style in zip((row["network"] for row in result.rows), styles(), strict=False):
         c = result.curves[f"{name}: c"]
         shown = np.unique(np.geomspace(1, len(c), 30).astype(int))
-        ax.loglog(shown, c[shown - 1], markersize=4, label=name, **style)
+        ax.semilogx(shown, c[shown - 1], markersize=4, label=name, **style)
+    log_y(ax)
     ax.set(xlabel="symbols read", ylabel="largest |c|, median of the networks")
-    ax.set_title("Without a forget gate the cell state grows without end")
-    ax.legend(fontsize="small")
+    ax.set_title("The cell state")
+    ax.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
     return ax
 
 
@@ -78,24 +88,17 @@ def strings_to_learn(ax: Any, result: Result) -> Any:
     return _times(ax, result, result.settings["max_strings"], "strings until learnt")
 
 
-def _times(ax: Any, result: Result, cap: int, label: str) -> Any:
-    for y, (row, times) in enumerate(zip(result.rows, result.curves.values(), strict=True)):
-        solved = np.sort(times[np.isfinite(times)])
-        spread = np.linspace(-0.2, 0.2, len(times))  # so that equal times show as several dots
-        ax.plot(solved, y + spread[: len(solved)], "o", color=colour(0), markersize=4)
-        if len(solved):
-            ax.plot(np.median(solved), y, "|", color="black", markersize=16, markeredgewidth=2)
-        ax.text(1.02 * cap, y, row["solved"], va="center")
-    ax.axvline(cap, color="grey", linestyle=":")
-    ax.set_yticks(range(len(result.rows)), [row["network"] for row in result.rows])
-    ax.set(xlim=(0, 1.12 * cap), xlabel=f"{label} (bar: median; right: how many did)")
-    ax.invert_yaxis()
-    ax.set_title(result.title, loc="right")  # the labels leave room on the left
-    return ax
+def _times(ax: Any, result: Result, cap: int, xlabel: str) -> Any:
+    from npylstm.plots import plot_times
+
+    names = [row["network"] for row in result.rows]
+    return plot_times(ax, list(result.curves.values()), names, cap, xlabel)
 
 
 def accuracy_against_epoch(ax: Any, result: Result) -> Any:
     """Draw test accuracy against epoch, the mean and the range of all seeds."""
+    from npylstm.plots import legend_beside, whole_ticks
+
     for (name, curve), style in zip(result.curves.items(), styles(), strict=False):
         epochs = np.arange(1, curve.shape[1] + 1)
         every = max(len(epochs) // 10, 1)
@@ -107,24 +110,26 @@ def accuracy_against_epoch(ax: Any, result: Result) -> Any:
             color=style["color"],
             alpha=0.2,
         )
-    ax.set(xlabel="epoch", ylabel="test accuracy, % (mean and range of all seeds)")
-    ax.set_title(result.title)
-    ax.legend(fontsize="small")
+    ax.set(xlabel="epoch", ylabel="test accuracy, %")
+    whole_ticks(ax)
+    legend_beside(ax)
     return ax
 
 
 def solved_against_bias(ax: Any, result: Result) -> Any:
     """Draw against the forget bias how many networks solve the long lag, and MNIST's accuracy."""
+    from npylstm.plots import legend_beside
+
     biases = result.curves["biases"]
     solved = 100 * np.isfinite(result.curves["updates"]).mean(axis=1)
     accuracy = result.curves["accuracy"]
-    label = f"temporal order, T = {result.settings['T']}: networks that solve it"
+    label = f"temporal order, T = {result.settings['T']}:\nnetworks that solve it"
     ax.plot(biases, solved, "o-", color=colour(0), label=label)
-    ax.errorbar(biases, accuracy.mean(axis=1), accuracy.std(axis=1, ddof=1), fmt="s--",
-                color=colour(1), capsize=3, label="MNIST row by row: test accuracy")  # fmt: skip
+    spread = accuracy.std(axis=1, ddof=1) if accuracy.shape[1] > 1 else None
+    ax.errorbar(biases, accuracy.mean(axis=1), spread, fmt="s--",
+                color=colour(1), capsize=3, label="MNIST row by row:\ntest accuracy")  # fmt: skip
     ax.set(xlabel="forget bias at the start", ylabel="%", ylim=(-4, 104))
-    ax.set_title("The forget bias decides over a long lag and matters little over a short one")
-    ax.legend(fontsize="small")
+    legend_beside(ax)
     return ax
 
 
@@ -144,11 +149,11 @@ def forgetting(ax: Any, result: Result) -> Any:
     for name, style in zip(names, styles(), strict=False):
         f = resetting_cell(result.curves[f"{name}: f"])
         low, median, high = np.quantile(f, [0.25, 0.5, 0.75], axis=0)
-        ax.plot(symbols, median, label=f"{name} (median and quartiles)", **style)
+        ax.plot(symbols, median, label=name, **style)
         ax.fill_between(symbols, low, high, color=style["color"], alpha=0.2)
     ax.set_xticks(symbols, ["E", "T or P", "E", "B", "T or P", "B", "T or P"])
     ax.set(xlabel="symbol: the end of a string and the start of the next", ylabel="forget gate f")
     ax.set(ylim=(-0.03, 1.03))
-    ax.set_title("The network learns to forget at the start of a string")
-    ax.legend(fontsize="small")
+    ax.set_title("The forget gate at the start of a string")
+    ax.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2)
     return ax

@@ -10,7 +10,6 @@ The angle comes and goes and does not grow with the lag; hence the two rates agr
 """
 
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from typing import Any
@@ -19,9 +18,10 @@ import numpy as np
 
 from npylstm.analysis import lyapunov_spectrum
 from npylstm.backend import Array
-from npylstm.cells import RNNCell, chrono
-from npylstm.experiments.results import Experiment, Found, Result, Row, spread
-from npylstm.experiments.success import CELLS
+from npylstm.cells import RNNCell
+from npylstm.experiments import figures
+from npylstm.experiments.networks import CELLS, prepared
+from npylstm.experiments.study import Found, Result, Row, Study, Verdict, spread
 from npylstm.sequence import backward_steps, unroll
 
 INPUTS = 28
@@ -39,77 +39,92 @@ MEMORY = 100
 """The longest dependency that the chrono initialisation is told to expect."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How the study is run: the sequences' number, and the lags between which rates are taken.
-
-    Before its rate is taken, the gradient has the first lag to turn into the direction that grows
-    the most; so has the small change, coming from the other end.
-    """
-
-    seeds: int
-    hidden: int
-    sequences: int
-    lags: tuple[int, int] = (200, 600)
-
-
-def measure(name: str, settings: Settings, seed: int) -> tuple[float, Array]:
+def rates(
+    name: str, seed: int, *, hidden: int, sequences: int, lags: tuple[int, int]
+) -> tuple[float, Array]:
     """Return a fresh network's first exponent, and the mean ln of its gradient norm at each lag."""
     rng = np.random.default_rng(seed)
-    H, (first, last) = settings.hidden, settings.lags
-    cell = _cells(H)[name](INPUTS, H)
-    params = cell.init(rng)
-    if name == "LSTM, chrono":
-        params = chrono(cell, params, MEMORY, rng)
-    xs = rng.standard_normal((last + first, settings.sequences, INPUTS))
+    first, last = lags
+    cell = _cells(hidden)[name](INPUTS, hidden)
+    params = prepared(name, cell, cell.init(rng), MEMORY, rng)
+    xs = rng.standard_normal((last + first, sequences, INPUTS))
     if name == CHAOTIC:
         xs *= 0.1
     exponent = lyapunov_spectrum(cell, params, xs[:last], exponents=1, skip=first).mean()
 
-    dstate = cell.zero_state(xs[0])._replace(h=rng.standard_normal((settings.sequences, H)))
+    dstate = cell.zero_state(xs[0])._replace(h=rng.standard_normal((sequences, hidden)))
     steps = backward_steps(cell, params, unroll(cell, params, xs)[2], dstate=dstate)
     norms = [np.linalg.norm(np.concatenate(ds, axis=-1), axis=-1) for _, ds, *_ in steps]
-    return float(exponent), np.log(norms[: last + 1]).mean(axis=1)
+    with np.errstate(divide="ignore"):  # a gradient that has come to an end: ln 0 = -inf
+        return float(exponent), np.log(norms[: last + 1]).mean(axis=1)
 
 
-def study(settings: Settings, executor: Executor | None) -> Found:
-    """Measure every kind of network from every seed."""
-    jobs = product(NETWORKS, [settings], range(settings.seeds))
-    measured = spread(measure, jobs, executor)
+def measure(
+    executor: Executor | None, *, seeds: int, hidden: int, sequences: int, lags: tuple[int, int]
+) -> Found:
+    """Measure every kind of network from every seed, between two lags.
+
+    Before its rate is taken, the gradient has the first lag to turn into the direction that grows
+    the most; so has the small change, coming from the other end.
+    """
+    job = partial(rates, hidden=hidden, sequences=sequences, lags=lags)
+    measured = spread(job, product(NETWORKS, range(seeds)), executor)
     rows: list[Row] = []
     curves: dict[str, Array] = {}
+    first, last = lags
     for k, name in enumerate(NETWORKS):
-        found = measured[k * settings.seeds : (k + 1) * settings.seeds]
+        found = measured[k * seeds : (k + 1) * seeds]
         curves[name] = np.mean([log_norms for _, log_norms in found], axis=0)
-        exponent = float(np.mean([exponent for exponent, _ in found]))
-        first, last = settings.lags
-        slope = float(curves[name][last] - curves[name][first]) / (last - first)
+        exponents = np.array([exponent for exponent, _ in found])
+        curves[f"{name}: exponents"] = exponents
+        with np.errstate(invalid="ignore"):  # a gradient that has come to an end has no slope
+            slope = float(curves[name][last] - curves[name][first]) / (last - first)
+            off = 100 * (slope / exponents.mean() - 1)
         rows.append(
             {
                 "network": name,
-                "first exponent": exponent,
+                "first exponent": float(exponents.mean()),
+                "from": float(exponents.min()),
+                "to": float(exponents.max()),
                 "slope of ln gradient norm": slope,
-                "difference, %": 100 * (slope / exponent - 1),
+                "difference, %": float(off),
             }
         )
     return rows, curves
+
+
+def judge(result: Result) -> Verdict:
+    """Say how far slopes and exponents are apart; they agree within 5 % or 0.001 a step."""
+    pairs = {row["network"]: (row["slope of ln gradient norm"], row["first exponent"])
+             for row in result.rows}  # fmt: skip
+    found = {name: pair for name, pair in pairs.items() if all(isinstance(v, float) for v in pair)}
+    gap = max((abs(slope - exponent) for slope, exponent in found.values()), default=np.nan)
+    close = [
+        name for name, (slope, exponent) in found.items()
+        if abs(slope - exponent) <= max(0.001, 0.05 * abs(exponent))
+    ]  # fmt: skip
+    return Verdict(
+        f"in {len(close)} of {len(pairs)} networks the slope of the log gradient norm is the "
+        f"first exponent, within 5 % or 0.001; they are at most {gap:.1g} a step apart",
+        len(close) == len(pairs),
+    )
 
 
 def plot(ax: Any, result: Result) -> Any:
     """Draw the measured gradient norms beside the straight lines that the exponents predict."""
     from npylstm.plots import plot_exponents  # brings Matplotlib, slow to import
 
-    exponents = [row["first exponent"] for row in result.rows]
-    return plot_exponents(ax, result.curves, exponents, result.title)
+    exponents = [float(result.curves[f"{name}: exponents"].mean()) for name in NETWORKS]
+    return plot_exponents(ax, {name: result.curves[name] for name in NETWORKS}, exponents, "")
 
 
 def _cells(hidden: int) -> dict[str, Any]:
-    return CELLS | {CHAOTIC: partial(RNNCell, kernel_initializer=f"normal:{2 / hidden**0.5}")}
+    return {**CELLS, CHAOTIC: partial(RNNCell, kernel_initializer=f"normal:{2 / hidden**0.5}")}
 
 
-EXPERIMENT = Experiment(
+STUDY = Study(
     name="lyapunov",
-    title="Gradients grow or shrink as the first Lyapunov exponent says",
+    title="Gradient norms and the first Lyapunov exponent",
     published=(
         "no figures to compare with; the method is that of Vogt et al. (2022) and Engelken, Wolf & "
         "Abbott (2023): the gradient norm goes like exp(first exponent x lag)"
@@ -117,10 +132,16 @@ EXPERIMENT = Experiment(
     deviations=(
         "fresh networks, driven by Gaussian noise; ten times weaker for the one of gain 2, which "
         "stronger inputs would calm down",
-        "both rates are taken over the same 400 steps of the same sequences",
+        "both rates are taken over the same steps of the same sequences",
     ),
-    fast=Settings(seeds=2, hidden=32, sequences=20),
-    full=Settings(seeds=5, hidden=128, sequences=20),
-    study=study,
-    plots=(plot,),
+    full={"seeds": 5, "hidden": 128, "sequences": 20, "lags": (200, 600)},
+    fast={"seeds": 2, "hidden": 32},
+    measure=measure,
+    draw=figures.draw(plot),
+    verdict=judge,
+    caption=(
+        "Marks: the norm of the loss gradient at each lag, mean of {sequences} sequences and "
+        "{seeds} fresh networks of {hidden} units. Lines: what the first exponent predicts."
+    ),
+    size=(10.0, 5.0),
 )

@@ -1,8 +1,7 @@
 """Success against sequence length: which networks still learn a task when it grows longer.
 
-The common part of `temporal_order`, `adding`, `copy_string`, `two_sequence` and `greff`. S networks
-of one kind learn one task side by side, from mini-batches of their own; those that have learnt it
-leave.
+S networks of one kind learn one task side by side, from mini-batches of their own; those that have
+learnt it leave. The tasks are in `against_length`.
 """
 
 from collections.abc import Callable
@@ -10,51 +9,34 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
+from typing import Any
 
 import numpy as np
 
 from npylstm.backend import AnyArray, Array, Device, array_module, to_device, to_numpy
-from npylstm.cells import Cell, GRUCell, LSTMCell, LSTMVariant, Params, RNNCell, chrono
+from npylstm.cells import Params
 from npylstm.data import Batch
-from npylstm.experiments.results import Found, Row, solved_row, spread
+from npylstm.experiments.networks import CELLS, STANDARD, prepared
+from npylstm.experiments.study import Found, Result, Row, Verdict, solved_row, spread
 from npylstm.models import SequenceModel
 from npylstm.training import Adam, clip_by_global_norm
 
-STANDARD: dict[str, Callable[[int, int], Cell]] = {
-    "tanh RNN, gaussian": partial(RNNCell, kernel_initializer="normal:0.1"),
-    "tanh RNN, glorot": RNNCell,
-    "tanh RNN, orthogonal": partial(RNNCell, recurrent_initializer="orthogonal"),
-    "IRNN": partial(
-        RNNCell,
-        activation="relu",
-        kernel_initializer="normal:0.1",
-        recurrent_initializer="identity",
-    ),
-    "LSTM, forget bias 0": partial(LSTMCell, forget_bias=0.0),
-    "LSTM, forget bias 1": partial(LSTMCell, forget_bias=1.0),
-    "LSTM, bias 1, orthogonal": partial(LSTMCell, recurrent_initializer="orthogonal"),
-    "LSTM, forget bias 3": partial(LSTMCell, forget_bias=3.0),
-    "LSTM, chrono": LSTMCell,
-    "GRU": GRUCell,
+SETTINGS: dict[str, Any] = {
+    "cells": tuple(STANDARD),
+    "seeds": 10,
+    "max_updates": 2000,
+    "hidden": 25,
+    "batch": 20,
+    "head_std": 0.3,
+    "learning_rate": 3e-3,
+    "max_norm": 1.0,
+    "check_every": 50,
+    "test_sequences": 500,
+    "max_wrong": 0.01,
+    "seed": 0,
+    "device": "cpu",
 }
-"""The networks that every task is tried with, by name: (input size, hidden size) -> cell."""
-
-GREFF = ("V", "NIG", "NFG", "NOG", "NIAF", "NOAF", "CIFG", "NP", "FGR")
-"""The vanilla LSTM of Greff et al. (2017) and its eight variants."""
-
-CELLS = (
-    STANDARD
-    | {f"LSTM, forget bias {b}": partial(LSTMCell, forget_bias=float(b)) for b in (0, 1, 2, 3, 5)}
-    | {f"Greff {name}": partial(LSTMVariant.preset, name) for name in GREFF}
-)
-"""All networks by name."""
-
-
-DEVIATIONS = (
-    "the IRNN's input weights start with a standard deviation of 0.1, not 0.001",
-    "chrono initialisation is told T",
-)
-"""How `STANDARD` differs from the papers."""
+"""How networks are trained, unless a study says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -78,29 +60,9 @@ class Task:
     draw: Callable[[np.random.Generator, int, tuple[int, ...]], Batch]
     inputs: int
     outputs: int
-    wrong: Callable[[Array, Batch], Array]
+    wrong: Callable[[Array, Batch], AnyArray]
     loss: str = "cross_entropy"
     every_step: bool = False
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a study of success against length is run."""
-
-    lengths: tuple[int, ...]
-    cells: tuple[str, ...] = tuple(STANDARD)
-    seeds: int = 10
-    max_updates: int = 2000
-    hidden: int = 25
-    batch: int = 20
-    head_std: float = 0.3
-    learning_rate: float = 3e-3
-    max_norm: float = 1.0
-    check_every: int = 50
-    test_sequences: int = 500
-    max_wrong: float = 0.01
-    seed: int = 0
-    device: Device = "cpu"
 
 
 def wrong_class(y: Array, batch: Batch) -> AnyArray:
@@ -109,50 +71,93 @@ def wrong_class(y: Array, batch: Batch) -> AnyArray:
     return wrong
 
 
-def updates_to_solve(task: Task, settings: Settings, name: str, T: int) -> Array:
-    """Train S networks; return the number of updates after which each solved the task, or NaN.
+def train(
+    task: Task,
+    name: str,
+    T: int,
+    *,
+    seeds: int,
+    max_updates: int,
+    hidden: int,
+    batch: int,
+    head_std: float,
+    learning_rate: float,
+    max_norm: float,
+    check_every: int,
+    test_sequences: int,
+    max_wrong: float,
+    seed: int,
+    device: Device,
+) -> tuple[SequenceModel, Params, Array]:
+    """Train S networks until each has solved the task, or taken `max_updates`.
 
     Parameters
     ----------
-    task, settings
-        What to learn, and how.
+    task
+        What to learn.
     name
-        Of the kind of network, in `CELLS`.
+        The kind of network, in `CELLS`.
     T
         The sequences' length.
-    """
-    rng = np.random.default_rng([settings.seed, T])
-    cell = CELLS[name](task.inputs, settings.hidden)
-    model = SequenceModel(cell, task.outputs, task.loss, task.every_step, settings.head_std)
-    networks = [model.init(rng, np.float32) for _ in range(settings.seeds)]
-    if name == "LSTM, chrono":
-        networks = [chrono(cell, params, T, rng) for params in networks]
-    stacked = {key: np.stack([network[key] for network in networks]) for key in networks[0]}
-    params = to_device(stacked, settings.device)
-    optimizer = Adam(settings.learning_rate)
-    slots = optimizer.init(params)
-    test = task.draw(rng, T, (1, settings.test_sequences))
+    seeds
+        S.
+    batch, learning_rate, max_norm
+        Of each network's updates: sequences, Adam's rate, and where the gradient is clipped.
+    head_std
+        Standard deviation of the first output weights.
+    check_every, test_sequences, max_wrong
+        A network has solved the task if after so many updates the fraction of so many new
+        sequences that it gets wrong is at most this.
+    seed, device
+        Where random numbers start, and where arrays are.
 
-    updates, left = np.full(settings.seeds, np.nan), np.arange(settings.seeds)
-    for update in range(1, settings.max_updates + 1):
-        batch = _move(task.draw(rng, T, (len(left), settings.batch)), settings.device)
+    Returns
+    -------
+    model : SequenceModel
+        The kind of network.
+    params : dict of arrays (S, ...)
+        Each network when it left.
+    updates : array (S,)
+        After how many updates it had solved the task; NaN if never.
+    """
+    rng = np.random.default_rng([seed, T])
+    cell = CELLS[name](task.inputs, hidden)
+    model = SequenceModel(cell, task.outputs, task.loss, task.every_step, head_std)
+    networks = [model.init(rng, np.float32) for _ in range(seeds)]
+    networks = [prepared(name, cell, params, T, rng) for params in networks]
+    stacked = {key: np.stack([network[key] for network in networks]) for key in networks[0]}
+    params, final = to_device(stacked, device), stacked
+    optimizer = Adam(learning_rate)
+    slots = optimizer.init(params)
+    test = task.draw(rng, T, (1, test_sequences))
+
+    updates, left = np.full(seeds, np.nan), np.arange(seeds)
+    for update in range(1, max_updates + 1):
+        drawn = _move(task.draw(rng, T, (len(left), batch)), device)
         with np.errstate(over="ignore", invalid="ignore"):  # a network that explodes has failed
-            _, grads = model.loss_and_grads(params, batch.xs, batch.targets)
-            grads, _ = clip_by_global_norm(grads, settings.max_norm, leading_axes=1)
+            _, grads = model.loss_and_grads(params, drawn.xs, drawn.targets)
+            grads, _ = clip_by_global_norm(grads, max_norm, leading_axes=1)
             params, slots = optimizer.update(params, grads, slots)
-            if update % settings.check_every:
+            if update % check_every:
                 continue
             xs = np.broadcast_to(test.xs, (len(test.xs), len(left), *test.xs.shape[2:]))
-            y = to_numpy(model.predict(params, to_device({"xs": xs}, settings.device)["xs"]))
+            y = to_numpy(model.predict(params, to_device({"xs": xs}, device)["xs"]))
         finite = np.isfinite(y[-1] if task.every_step else y).all(axis=(1, 2))
-        solved = finite & (task.wrong(y, test).mean(axis=-1) <= settings.max_wrong)
+        solved = finite & (task.wrong(y, test).mean(axis=-1) <= max_wrong)
         updates[left[solved]] = update
+        for key, array in params.items():
+            final[key][left] = to_numpy(array)
         keep = finite & ~solved
         left, params = left[keep], _select(params, keep)
         slots = {name: _select(slot, keep) for name, slot in slots.items()}
         if not left.size:
             break
-    return updates
+    return model, final, updates
+
+
+def updates_to_solve(task: Task, name: str, T: int, **how: Any) -> Array:
+    """Return after how many updates each of S networks solved a task, or NaN; see `train`."""
+    return train(task, name, T, **how)[2]
 
 
 def _move(batch: Batch, device: Device) -> Batch:
@@ -167,13 +172,42 @@ def _select(arrays: Params, keep: Array) -> Params:
     }
 
 
-def study(task: Task, settings: Settings, executor: Executor | None) -> Found:
+def measure(
+    executor: Executor | None, *, task: Task, lengths: tuple[int, ...], cells: tuple[str, ...],
+    **how: Any,
+) -> Found:  # fmt: skip
     """Train every kind of network at every length, each a job of its own."""
-    jobs = list(product(settings.lengths, settings.cells))
-    arguments = [(task, settings, name, T) for T, name in jobs]
-    times = spread(updates_to_solve, arguments, executor)
+    jobs = [(name, T) for T, name in product(lengths, cells)]
+    times = spread(partial(updates_to_solve, task, **how), jobs, executor)
     rows: list[Row] = [
-        {"T": T, "network": name} | solved_row(updates, settings.max_updates, "updates")
-        for (T, name), updates in zip(jobs, times, strict=True)
+        {"T": T, "network": name} | solved_row(updates, how["max_updates"], "updates")
+        for (name, T), updates in zip(jobs, times, strict=True)
     ]
-    return rows, {f"{name}, T={T}": updates for (T, name), updates in zip(jobs, times, strict=True)}
+    return rows, {f"{name}, T={T}": updates for (name, T), updates in zip(jobs, times, strict=True)}
+
+
+def solved(result: Result, name: str, T: int) -> tuple[int, int]:
+    """Return how many networks of a kind solved the task at length T, and of how many."""
+    times = result.curves[f"{name}, T={T}"]
+    return int(np.isfinite(times).sum()), len(times)
+
+
+def compare(result: Result, judge: bool = True) -> Verdict:
+    """Say how LSTMs and tanh RNNs fare at the longest T.
+
+    Published is that LSTMs solve it, here four of five, and tanh RNNs do not, here at most one.
+    """
+    T = max(result.settings["lengths"])
+    count = {name: solved(result, name, T)[0] for name in result.settings["cells"]}
+    n = result.settings["seeds"]
+    gated = max((name for name in count if name.startswith("LSTM")), key=lambda name: count[name])
+    plain = [name for name in count if name.startswith("tanh RNN")]
+    best, worst = (pick(plain, key=lambda name: count[name]) for pick in (max, min))
+    says = (
+        f"at T = {T}, {count[gated]} of {n} networks learn it with gates ({gated}) and "
+        f"{count[best]} of {n} without ({best})"
+    )
+    if count[worst] < count[best]:
+        says += f", or only {count[worst]} ({worst})"
+    agrees = count[gated] >= 0.8 * n and count[best] <= 0.2 * n if judge else None
+    return Verdict(says, agrees)

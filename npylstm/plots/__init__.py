@@ -25,10 +25,13 @@ from npylstm.plots.runs import (
     plot_losses,
     plot_mistakes,
 )
-from npylstm.plots.style import STYLES
+from npylstm.plots.studies import plot_solved, plot_times
+from npylstm.plots.style import STYLES, legend_beside, log_y, whole_ticks
 
 __all__ = [
     "STYLES",
+    "legend_beside",
+    "log_y",
     "lstm_cell_diagram",
     "plot_accuracy",
     "plot_activations",
@@ -42,10 +45,13 @@ __all__ = [
     "plot_losses",
     "plot_mistakes",
     "plot_singular_values",
+    "plot_solved",
+    "plot_times",
     "plot_trace",
     "plot_training_map",
     "plot_truncation",
     "save_diagrams",
     "truncation_diagram",
     "unrolled_diagram",
+    "whole_ticks",
 ]

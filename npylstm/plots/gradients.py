@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from numpy.typing import ArrayLike, NDArray
 
-from npylstm.plots.style import STYLES, log_y
+from npylstm.plots.style import STYLES, legend_beside, log_y, whole_ticks
 
 
 def plot_against_lag(
@@ -43,6 +43,7 @@ def plot_against_lag(
         ax.fill_between(lags, low, high, color=style["color"], alpha=0.15, linewidth=0)
     ax.set(title=title, xlabel="lag (steps back from the last)", ylabel=ylabel)
     log_y(ax)
+    whole_ticks(ax)
     ax.grid(alpha=0.3)
     return ax
 
@@ -82,6 +83,7 @@ def plot_training_map(
         rasterized=True,
     )
     ax.set(title=title, xlabel="training updates", ylabel="lag (steps back from the last)")
+    whole_ticks(ax)
     right = ax.twinx()
     right.plot(np.asarray(updates), np.asarray(accuracy), color="black", linewidth=3)
     right.plot(np.asarray(updates), np.asarray(accuracy), color="white", linewidth=1.5)
@@ -107,6 +109,7 @@ def plot_singular_values(ax: Axes, spectra: Mapping[str, NDArray[Any]], title: s
         ax.plot(index, shown, label=name, markevery=_every(len(index)), markersize=5, **style)
     ax.set(title=title, xlabel="number, by size", ylabel="singular value")
     log_y(ax)
+    whole_ticks(ax)
     ax.axhline(1, color="grey", linewidth=0.8)
     ax.grid(alpha=0.3)
     return ax
@@ -146,7 +149,7 @@ def plot_cliff(
     start = next(iter(paths.values()))[0]
     ax.plot(*start, "*", color="white", markeredgecolor="black", markersize=14, label="start")
     ax.set(title=title, xlabel="weight w", ylabel="bias b", xlim=w[[0, -1]], ylim=b[[0, -1]])
-    ax.legend(facecolor="lightgrey", framealpha=1)
+    legend_beside(ax, facecolor="lightgrey")
     return ax
 
 
@@ -170,6 +173,7 @@ def plot_trace(
         trace.T, cmap="cividis", aspect="auto", vmin=limits[0], vmax=limits[1], interpolation="none"
     )
     ax.set(title=title, xlabel="time step t (row of the picture)", ylabel="unit")
+    whole_ticks(ax)
     ax.figure.colorbar(image, ax=ax)
     return ax
 
@@ -241,6 +245,7 @@ def plot_truncation(
     for style, (name, values) in zip(cycle(STYLES), lines.items(), strict=False):
         ax.plot(np.asarray(lengths), np.asarray(values), label=name, markersize=5, **style)
     ax.set(title=title, xlabel="truncation length (time steps)", ylabel=ylabel)
+    whole_ticks(ax)
     ax.grid(alpha=0.3)
     return ax
 
@@ -263,7 +268,8 @@ def plot_exponents(
     """
     for style, (name, norm), exponent in zip(cycle(STYLES), norms.items(), exponents, strict=False):
         lags = np.arange(len(norm))
-        ax.plot(lags, exponent * lags, color=style["color"], linewidth=1)
+        if np.isfinite(exponent):
+            ax.plot(lags, exponent * lags, color=style["color"], linewidth=1)
         ax.plot(lags, norm - norm[0], label=f"{name}: {exponent:+.3f}", linestyle="none",
                 marker=style["marker"], color=style["color"],
                 markevery=_every(len(lags)))  # fmt: skip
@@ -272,7 +278,8 @@ def plot_exponents(
         xlabel="lag (steps back from the last)",
         ylabel="ln of the gradient norm, from lag 0 (nats)",
     )
-    ax.legend(title="network: first exponent (nats per step)", fontsize="small")
+    whole_ticks(ax)
+    legend_beside(ax, title="network: first exponent")
     return ax
 
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
-from npylstm.plots.style import STYLES, log_y
+from npylstm.plots.style import STYLES, legend_beside, log_y, whole_ticks
 
 
 def plot_losses(ax: Axes, epochs: ArrayLike, train_loss: ArrayLike, test_loss: ArrayLike) -> Axes:
@@ -37,8 +37,8 @@ def plot_losses(ax: Axes, epochs: ArrayLike, train_loss: ArrayLike, test_loss: A
         ylabel="mean cross-entropy (nats)",
     )
     ax.set_ylim(bottom=0)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend()
+    whole_ticks(ax)
+    legend_beside(ax)
     return ax
 
 
@@ -60,7 +60,7 @@ def plot_accuracy(ax: Axes, epochs: ArrayLike, accuracy: ArrayLike) -> Axes:
         ylabel="test accuracy",
         ylim=(0, 1.02),
     )
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    whole_ticks(ax)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0))
     ax.grid(alpha=0.3)
     return ax
@@ -174,7 +174,8 @@ def plot_gradient_norms(ax: Axes, norms: Mapping[str, NDArray[Any]], when: str) 
         ylabel="norm of the gradient",
     )
     log_y(ax)
-    ax.legend()
+    whole_ticks(ax)
+    legend_beside(ax)
     return ax
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 STYLES: tuple[dict[str, Any], ...] = (
     {"color": "#0072B2", "linestyle": "-", "marker": "o"},
@@ -30,3 +31,14 @@ def log_y(ax: Axes) -> None:
         ax.set_yscale("log")
     else:
         ax.text(0.5, 0.5, "all exactly zero", transform=ax.transAxes, ha="center")
+
+
+def whole_ticks(ax: Axes) -> None:
+    """Mark whole numbers only on the x-axis, which counts steps, epochs or units."""
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def legend_beside(ax: Axes, **options: Any) -> None:
+    """Put the legend on the right of the axes, where it hides no line."""
+    look = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "borderaxespad": 0}
+    ax.legend(**{**look, "fontsize": "small", **options})

@@ -1,13 +1,13 @@
 """The cliff: why exploding gradients need a clip."""
 
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
 
 from npylstm.backend import Array
 from npylstm.cells import Params, RNNCell, RNNState
-from npylstm.experiments.gallery.picture import Picture
-from npylstm.experiments.results import Found, Result
+from npylstm.experiments.study import Found, Result, Study, Verdict
 from npylstm.sequence import unroll, unroll_backward
 from npylstm.training import clip_by_global_norm
 
@@ -45,7 +45,9 @@ def descend(rate: float, steps: int, T: int, clip: float | None) -> tuple[Array,
     return np.array(path), np.array(errors)
 
 
-def _study(seed: int, T: int, rate: float, steps: int, points: int) -> Found:
+def _measure(
+    _executor: Executor | None, *, seed: int, T: int, rate: float, steps: int, points: int
+) -> Found:
     w, b = np.linspace(3.6, 5.6, points), np.linspace(-2.8, -1.4, points)
     curves: dict[str, Array] = {"w": w, "b": b, "error": error(*np.meshgrid(w, b), T)[0]}
     rows = []
@@ -69,29 +71,33 @@ def _draw(figure: Any, result: Result) -> None:
 
     w, b, surface, *paths = result.curves.values()
     names = [row["gradient descent"] for row in result.rows]
-    clipped, free = (row["largest step"] for row in result.rows)
-    plot_cliff(
-        figure.subplots(),
-        w,
-        b,
-        surface,
-        dict(zip(names, paths, strict=True)),
-        f"The longest step: {free:.1f} without clipping, {clipped:.2f} with it",
+    plot_cliff(figure.subplots(), w, b, surface, dict(zip(names, paths, strict=True)), "")
+
+
+def _verdict(result: Result) -> Verdict:
+    clipped, free = result.rows
+    return Verdict(
+        f"at the cliff the longest of {result.settings['steps']} steps is "
+        f"{free['largest step']:.2g} without clipping and {clipped['largest step']:.2g} with it; "
+        f"the errors in the end are {free['error in the end']:.2g} and "
+        f"{clipped['error in the end']:.2g}",
+        free["largest step"] > 10 * clipped["largest step"],
     )
 
 
-CLIFF = Picture(
+CLIFF = Study(
     name="cliff",
-    title="At a cliff one gradient step undoes the whole descent, unless it is clipped",
+    title="The cliff: gradient descent with and without clipping",
     caption=(
-        "Error (σ(x_50) - 0.7)² of one unit x_t = w σ(x_{t-1}) + b, x_0 = 0.5, over its weight and "
-        "bias, and 40 steps of gradient descent at rate 0.4. The valley ends at a wall, and the "
-        "gradient there throws a descent that is not clipped far out of the picture."
+        "Error (σ(x_T) - 0.7)² of one unit x_t = w σ(x_{{t-1}}) + b after T = {T} steps from "
+        "x_0 = 0.5, over its weight and bias, and {steps} steps of gradient descent at rate "
+        "{rate}; a jump out of the picture is drawn to its edge."
     ),
-    source="Pascanu, Mikolov & Bengio (2013), fig. 6",
-    study=_study,
+    published="Pascanu, Mikolov & Bengio (2013), fig. 6: without clipping a step leaves the valley",
+    measure=_measure,
     draw=_draw,
-    size=(8.0, 5.6),
-    full={"T": 50, "rate": 0.4, "steps": 40, "points": 201},
-    fast={"T": 50, "rate": 0.4, "steps": 40, "points": 21},
+    verdict=_verdict,
+    size=(9.0, 5.6),
+    full={"seed": 0, "T": 50, "rate": 0.4, "steps": 40, "points": 201},
+    fast={"points": 21},
 )

@@ -1,5 +1,6 @@
 """Pictures of what the gates of a network do."""
 
+from concurrent.futures import Executor
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,14 @@ from npylstm.experiments.gallery.networks import (
     unseen_digits,
     unseen_sequences,
 )
-from npylstm.experiments.gallery.picture import Picture
-from npylstm.experiments.results import Found, Result, Row
+from npylstm.experiments.study import Found, Result, Row, Study, Verdict
 from npylstm.models import SequenceModel
 
 GATES = {"i": "input gate i", "f": "forget gate f", "o": "output gate o"}
 SIGNED = {"g": "candidate g", "c": "cell state c", "h": "output h"}
 
 
-def _digit_study(seed: int, updates: int, digit: int) -> Found:
+def _measure_digit(_executor: Executor | None, *, seed: int, updates: int, digit: int) -> Found:
     *_, (model, params) = reading("LSTM, forget bias 1", updates, seed)
     test = unseen_digits(100)
     n = int(np.flatnonzero(test.labels == digit)[0])
@@ -52,24 +52,41 @@ def _draw_digit(figure: Any, result: Result) -> None:
         plot_trace(axes[name], result.curves[name], title, (-extent, extent))
 
 
-DIGIT = Picture(
+def _verdict_digit(result: Result) -> Verdict:
+    """Say what the gates do before the first ink, and after."""
+    ink = result.curves["digit"].any(axis=1)
+    parts = []
+    if ink.any() and not ink.all():
+        first = int(ink.argmax())
+        for gate, name in GATES.items():
+            blank, inked = (result.curves[gate][part].mean()
+                            for part in (slice(first), slice(first, None)))  # fmt: skip
+            parts.append(f"{name} {blank:.2f} before the first ink and {inked:.2f} after")
+    row = result.rows[0]
+    return Verdict(f"a {row['digit']} read as a {row['read as']}; mean {', '.join(parts)}")
+
+
+DIGIT = Study(
     name="gates",
-    title="An LSTM waits through the blank rows; at the first ink its gates open and shut",
+    title="What every gate and every state of an LSTM does while it reads a digit",
     caption=(
         "Every unit's gates and states at each row, units sorted by their last cell state. The "
         "digit lies on its side, so that a column of every panel belongs to the same row. LSTM "
-        "with 28 units and forget bias 1, trained on MNIST row by row."
+        "with 28 units and forget bias 1, after {updates} updates on digits row by row."
     ),
-    source="after the heat maps of Karpathy, Johnson & Fei-Fei (2015)",
-    study=_digit_study,
+    published="the heat maps of Karpathy, Johnson & Fei-Fei (2015)",
+    measure=_measure_digit,
     draw=_draw_digit,
+    verdict=_verdict_digit,
     size=(13.0, 6.0),
-    full={"updates": 800, "digit": 3},
-    fast={"updates": 10, "digit": 3},
+    full={"seed": 0, "updates": 800, "digit": 3},
+    fast={"updates": 10},
 )
 
 
-def _saturation_study(seed: int, updates: int, sequences: int) -> Found:
+def _measure_saturation(
+    _executor: Executor | None, *, seed: int, updates: int, sequences: int
+) -> Found:
     xs = unseen_digits(sequences).xs
     start, *_, end = reading("LSTM, forget bias 1", updates, seed)
     rows: list[Row] = []
@@ -98,22 +115,31 @@ def _draw_saturation(figure: Any, result: Result) -> None:
         whens = ("at the start", "after training")
         plot_activations(ax, {when: result.curves[f"{gate}, {when}"] for when in whens}, name)
         ax.label_outer()
-    axes[0].legend()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
 
 
-SATURATION = Picture(
+def _verdict_saturation(result: Result) -> Verdict:
+    opened: dict[str, list[float]] = {}
+    for row in result.rows:
+        opened.setdefault(row["gate"], []).append(row["open (above 0.9), %"])
+    parts = [f"{GATES[gate]} from {a:.1f} to {b:.1f} %" for gate, (a, b) in opened.items()]
+    return Verdict(f"gates that are open above 0.9, before and after training: {', '.join(parts)}")
+
+
+SATURATION = Study(
     name="saturation",
-    title="Before training all gates are alike; training opens many of them fully",
+    title="How far gates are open, before and after training",
     caption=(
-        "How often the gates take each value, over all units, rows and test digits; in the shaded "
-        "ranges, below 0.1 and above 0.9, they are saturated. LSTM with 28 units and forget bias 1 "
-        "that reads digits row by row."
+        "How often the gates take each value, over all units, rows and {sequences} test digits; in "
+        "the shaded ranges, below 0.1 and above 0.9, they are saturated. LSTM with 28 units and "
+        "forget bias 1 that reads digits row by row, at the start and after {updates} updates."
     ),
-    source="Karpathy, Johnson & Fei-Fei (2015), sec. 4.2",
-    study=_saturation_study,
+    published="Karpathy, Johnson & Fei-Fei (2015), sec. 4.2",
+    measure=_measure_saturation,
     draw=_draw_saturation,
-    size=(12.0, 4.4),
-    full={"updates": 800, "sequences": 100},
+    verdict=_verdict_saturation,
+    size=(12.0, 4.6),
+    full={"seed": 0, "updates": 800, "sequences": 100},
     fast={"updates": 10, "sequences": 10},
 )
 
@@ -128,7 +154,7 @@ REMEMBERING = {
 """Networks, and the gate that keeps their state."""
 
 
-def _half_life_study(seed: int, T: int, sequences: int) -> Found:
+def _measure_half_lives(_executor: Executor | None, *, seed: int, T: int, sequences: int) -> Found:
     xs = unseen_sequences(T, sequences, seed).xs.astype(np.float64)
     rows: list[Row] = []
     curves = {}
@@ -156,19 +182,34 @@ def _draw_half_lives(figure: Any, result: Result) -> None:
     figure.legend(loc="outside right center")
 
 
-HALF_LIFE = Picture(
+def _verdict_half_lives(result: Result) -> Verdict:
+    """Say how different the units' memories are; published: with chrono from short to about T."""
+    ratio = {name: steps.max() / max(steps.min(), 1e-9) for name, steps in result.curves.items()}
+    single = max(ratio[name] for name in ratio if "bias" in name)
+    return Verdict(
+        f"with one forget bias the longest half-life of a unit is at most {single:.2g} times the "
+        f"shortest, with chrono initialisation {ratio['LSTM, chrono']:.2g} times",
+        bool(ratio["LSTM, chrono"] > single),
+    )
+
+
+HALF_LIFE = Study(
     name="half-life",
-    title="One forget bias gives all units the same memory; chrono gives each its own",
+    title="How long the units of a fresh network remember",
     caption=(
         f"After how many steps each of {HIDDEN} units has forgotten half of its state, "
         "ln 0.5 / mean(ln f), in fresh networks; for the GRU f is its update gate u, which starts "
-        "with a bias of 1. Chrono initialisation was told T = 100 steps. Inputs of the temporal "
-        "order task."
+        "with a bias of 1. Chrono initialisation was told T = {T} steps. Inputs of the temporal "
+        "order task, {sequences} sequences."
     ),
-    source="Tallec & Ollivier (2018)",
-    study=_half_life_study,
+    published=(
+        "Tallec & Ollivier (2018): chrono initialisation spreads the memories of units from a "
+        "step to T"
+    ),
+    measure=_measure_half_lives,
     draw=_draw_half_lives,
-    size=(9.0, 4.8),
-    full={"T": 100, "sequences": 20},
+    verdict=_verdict_half_lives,
+    size=(9.0, 5.0),
+    full={"seed": 0, "T": 100, "sequences": 20},
     fast={"T": 10, "sequences": 2},
 )

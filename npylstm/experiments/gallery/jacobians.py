@@ -1,5 +1,7 @@
 """Pictures of what multiplies a gradient on its way: Jacobians, their bound, and the cell path."""
 
+from concurrent.futures import Executor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,13 +23,14 @@ from npylstm.experiments.gallery.networks import (
     unseen_digits,
     unseen_sequences,
 )
-from npylstm.experiments.gallery.picture import Picture
-from npylstm.experiments.results import Found, Result, Row
+from npylstm.experiments.study import Found, Result, Row, Study, Verdict, spread
 
 SPECTRA = ("tanh RNN, orthogonal", "LSTM, forget bias 1", "LSTM, forget bias 5")
 
 
-def _spectra_study(seed: int, T: int, spans: tuple[int, ...]) -> Found:
+def _measure_spectra(
+    _executor: Executor | None, *, seed: int, T: int, spans: tuple[int, ...]
+) -> Found:
     xs = unseen_sequences(T, 1, seed).xs.astype(np.float64)
     rows: list[Row] = []
     curves = {}
@@ -60,22 +63,30 @@ def _draw_spectra(figure: Any, result: Result) -> None:
         plot_singular_values(ax, spectra, name)
         ax.label_outer()
     axes[0].set_ylim(1e-10, 1e5)
-    axes[0].legend()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
 
 
-SINGULAR_VALUES = Picture(
+def _verdict_spectra(result: Result) -> Verdict:
+    span = result.settings["spans"][-1]
+    rows = [row for row in result.rows if row["steps"] == span]
+    parts = ", ".join(f"{row['above 0.01']} ({row['network']})" for row in rows)
+    return Verdict(f"over {span} steps these directions keep a hundredth or more: {parts}")
+
+
+SINGULAR_VALUES = Study(
     name="singular-values",
-    title="Of many directions a gradient survives 100 steps in a few, or in none",
+    title="In how many directions a gradient survives",
     caption=(
-        "Singular values of the Jacobian of the state over 1, 10, 30 and 100 steps, at the start: "
+        "Singular values of the Jacobian of the state over several numbers of steps, at the start: "
         "how much each of its directions is stretched. 25 units; the state of an LSTM, h and c, "
-        "has 50. Inputs of the temporal order task."
+        "has 50. Inputs of the temporal order task, T = {T}."
     ),
-    source="Pascanu, Mikolov & Bengio (2013), sec. 2.1",
-    study=_spectra_study,
+    published="Pascanu, Mikolov & Bengio (2013), sec. 2.1",
+    measure=_measure_spectra,
     draw=_draw_spectra,
-    size=(12.0, 4.4),
-    full={"T": 100, "spans": (1, 10, 30, 100)},
+    verdict=_verdict_spectra,
+    size=(13.0, 4.8),
+    full={"seed": 0, "T": 100, "spans": (1, 10, 30, 100)},
     fast={"T": 20, "spans": (1, 10, 20)},
 )
 
@@ -86,7 +97,7 @@ BOUNDED = {
 }
 
 
-def _bound_study(seed: int, T: int, sequences: int) -> Found:
+def _measure_bound(_executor: Executor | None, *, seed: int, T: int, sequences: int) -> Found:
     xs = unseen_sequences(T, sequences, seed).xs.astype(np.float64)
     rows: list[Row] = []
     curves: dict[str, Array] = {}
@@ -122,49 +133,73 @@ def _draw_bound(figure: Any, result: Result) -> None:
         ax.set_xlabel("lag k (steps back from the last)")
         ax.label_outer()
     axes[0].set_ylim(1e-13, 1e13)
-    axes[0].legend(loc="upper left")
+    handles = axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper center", ncols=3)
 
 
-BOUND = Picture(
+def _verdict_bound(result: Result) -> Verdict:
+    k = result.settings["T"]
+    parts = [
+        f"{row['norm of the product']:.1g} below a bound of {row['bound']:.1g} ({row['W_h']})"
+        for row in result.rows
+    ]
+    safe = all(row["norm of the product"] <= row["bound"] for row in result.rows)
+    return Verdict(f"what is left of a gradient after {k} steps: {', '.join(parts)}", safe)
+
+
+BOUND = Study(
     name="bound",
-    title="A bound above 1 says nothing: the gradient can vanish all the same",
+    title="The bound on the gradient, and the gradient",
     caption=(
         "Spectral norm of the product of k Jacobians of a fresh tanh RNN with 25 units, and two "
         "upper bounds: the norm of each step multiplied up, and the largest singular value of W_h "
-        "to the power k. Inputs of the temporal order task; median and middle 80 % of 20 sequences."
+        "to the power k. A bound above 1 says nothing: the gradient can vanish all the same. "
+        "Inputs of the temporal order task, T = {T}; median and middle 80 % of {sequences} "
+        "sequences."
     ),
-    source="Pascanu, Mikolov & Bengio (2013), sec. 2.1",
-    study=_bound_study,
+    published=(
+        "Pascanu, Mikolov & Bengio (2013), sec. 2.1: a largest singular value below 1 suffices for "
+        "the gradient to vanish, and above 1 is needed for it to explode"
+    ),
+    measure=_measure_bound,
     draw=_draw_bound,
-    size=(12.0, 5.0),
-    full={"T": 50, "sequences": 20},
+    verdict=_verdict_bound,
+    size=(12.0, 5.6),
+    full={"seed": 0, "T": 50, "sequences": 20},
     fast={"T": 10, "sequences": 2},
 )
 
 PATHS = ("LSTM, forget bias 0", "LSTM, forget bias 1", "LSTM, forget bias 3")
 
 
-def _path_study(seed: int, updates: int, sequences: int) -> Found:
+def _path_job(
+    name: str, /, *, seed: int, updates: int, sequences: int
+) -> tuple[list[Row], dict[str, Array]]:
     xs = unseen_digits(sequences).xs.astype(np.float64)
     rows: list[Row] = []
     curves = {}
-    for name in PATHS:
-        start, *_, end = reading(name, updates, seed)
-        for when, (model, params) in (("at the start", start), ("after training", end)):
-            cell: Any = model.layer
-            own: Params = {key: params[key].astype(np.float64) for key in cell.param_shapes}
-            paths = cell_paths(cell, own, xs)
-            curves[f"{name}, {when}, direct"] = paths.direct
-            curves[f"{name}, {when}, full"] = paths.full
-            rows.append(
-                {
-                    "network": name,
-                    "when": when,
-                    "direct, 28 steps": float(np.median(paths.direct[-1])),
-                    "full, 28 steps": float(np.median(paths.full[-1])),
-                }
-            )
+    start, *_, end = reading(name, updates, seed)
+    for when, (model, params) in (("at the start", start), ("after training", end)):
+        cell: Any = model.layer
+        own: Params = {key: params[key].astype(np.float64) for key in cell.param_shapes}
+        paths = cell_paths(cell, own, xs)
+        curves[f"{name}, {when}, direct"] = paths.direct
+        curves[f"{name}, {when}, full"] = paths.full
+        rows.append(
+            {
+                "network": name,
+                "when": when,
+                "direct, 28 steps": float(np.median(paths.direct[-1])),
+                "full, 28 steps": float(np.median(paths.full[-1])),
+            }
+        )
     return rows, curves
+
+
+def _measure_paths(executor: Executor | None, **settings: int) -> Found:
+    found = spread(partial(_path_job, **settings), [(name,) for name in PATHS], executor)
+    rows = [row for rows, _ in found for row in rows]
+    return rows, {name: curve for _, curves in found for name, curve in curves.items()}
 
 
 def _draw_paths(figure: Any, result: Result) -> None:
@@ -181,21 +216,32 @@ def _draw_paths(figure: Any, result: Result) -> None:
         plot_against_lag(ax, lines, name, r"norm of $\partial c_T / \partial c_{T-k}$")
         ax.set_xlabel("lag k (steps back from the last)")
         ax.label_outer()
-    axes[2].legend()
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
 
 
-CELL_PATH = Picture(
+def _verdict_paths(result: Result) -> Verdict:
+    fresh = [row for row in result.rows if row["when"] == "at the start"]
+    parts = ", ".join(
+        f"{row['direct, 28 steps']:.1g} of {row['full, 28 steps']:.1g} ({row['network']})"
+        for row in fresh
+    )
+    return Verdict(f"in fresh networks the direct path carries over 28 steps: {parts}")
+
+
+CELL_PATH = Study(
     name="cell-path",
-    title="The way from cell to cell is not the only one: gates and outputs carry gradient, too",
+    title="The way from cell to cell, and the others through gates and outputs",
     caption=(
         "Spectral norm of the derivative of the last cell state with respect to earlier ones: by "
         "the direct path alone, the product of the forget gates, and on all paths. LSTM with 28 "
-        "units that reads digits row by row; median and middle 80 % of the test digits."
+        "units that reads digits row by row, at the start and after {updates} updates; median and "
+        "middle 80 % of {sequences} test digits."
     ),
-    source="Hochreiter & Schmidhuber (1997); Gers, Schmidhuber & Cummins (2000)",
-    study=_path_study,
+    published="Hochreiter & Schmidhuber (1997); Gers, Schmidhuber & Cummins (2000)",
+    measure=_measure_paths,
     draw=_draw_paths,
-    size=(12.0, 5.0),
-    full={"updates": 600, "sequences": 50},
+    verdict=_verdict_paths,
+    size=(13.0, 5.2),
+    full={"seed": 0, "updates": 600, "sequences": 50},
     fast={"updates": 10, "sequences": 2},
 )

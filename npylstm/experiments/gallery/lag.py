@@ -1,5 +1,7 @@
 """Pictures of gradients on their way back through time."""
 
+from concurrent.futures import Executor
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -8,8 +10,7 @@ import numpy as np
 from npylstm.analysis import GradientFlow, gradient_flow
 from npylstm.backend import Array
 from npylstm.experiments.gallery.networks import learning, reading, unseen_digits, unseen_sequences
-from npylstm.experiments.gallery.picture import Picture
-from npylstm.experiments.results import Found, Result, Row
+from npylstm.experiments.study import Found, Result, Row, Study, Verdict, listed, spread
 
 WHEN = ("at the start", "after training")
 NETWORKS = {
@@ -40,21 +41,28 @@ def median(norms: Array) -> Array:
     return np.where(some, np.nanmedian(np.where(some[..., None], norms, 0), axis=-1), np.nan)
 
 
-def _lag_study(seed: int, T: int, updates: int, sequences: int) -> Found:
+def _lag_job(
+    label: str, /, *, seed: int, T: int, updates: int, sequences: int
+) -> tuple[Row, dict[str, Array]]:
     batch = unseen_sequences(T, sequences, seed)
-    rows: list[Row] = []
+    start, *_, end = learning(NETWORKS[label], T, updates, seed)
+    row: Row = {"network": label}
     curves = {}
-    for label, name in NETWORKS.items():
-        start, *_, end = learning(name, T, updates, seed)
-        row: Row = {"network": label}
-        for when, (model, params) in zip(WHEN, (start, end), strict=True):
-            flow = whole_state(gradient_flow(model, params, batch.xs, batch.targets))
-            curves[f"{label}, {when}"] = flow
-            row[f"norm at lag {T - 1}, {when}"] = float(median(flow[-1]))
-        guess = model.predict(params, batch.xs).argmax(axis=-1)
-        row["right answers in the end, %"] = 100 * float((guess == batch.targets).mean())
-        rows.append(row)
-    return rows, curves
+    for when, (model, params) in zip(WHEN, (start, end), strict=True):
+        flow = whole_state(gradient_flow(model, params, batch.xs, batch.targets))
+        curves[f"{label}, {when}"] = flow
+        row[f"norm at lag {T - 1}, {when}"] = float(median(flow[-1]))
+    guess = end[0].predict(end[1], batch.xs).argmax(axis=-1)
+    row["right answers in the end, %"] = 100 * float((guess == batch.targets).mean())
+    return row, curves
+
+
+def _merged(found: list[tuple[Row, dict[str, Array]]]) -> Found:
+    return [row for row, _ in found], {k: a for _, curves in found for k, a in curves.items()}
+
+
+def _measure_lag(executor: Executor | None, **settings: int) -> Found:
+    return _merged(spread(partial(_lag_job, **settings), [(n,) for n in NETWORKS], executor))
 
 
 def _draw_lag(figure: Any, result: Result) -> None:
@@ -65,26 +73,42 @@ def _draw_lag(figure: Any, result: Result) -> None:
         lines = {name: median(result.curves[f"{name}, {when}"]) for name in NETWORKS}
         plot_against_lag(ax, lines, when.capitalize())
     learnt = [row["network"] for row in result.rows if row["right answers in the end, %"] > 99]
-    axes[1].set_title(f"After training\nthe task is learnt by: {', '.join(learnt) or 'none'}")
+    axes[1].set_title(f"After training\nthe task is learnt by: {listed(learnt)}")
     axes[0].set_ylim(1e-12, 1e3)
     axes[1].set_ylabel("")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
 
 
-GRADIENT_LAG = Picture(
+def _verdict_lag(result: Result) -> Verdict:
+    left = {name: median(result.curves[f"{name}, {WHEN[0]}"])[-1] for name in NETWORKS}
+    biases = [left[f"LSTM, forget bias {b}"] for b in (0, 1, 3, 5)]
+    return Verdict(
+        f"in fresh networks {result.settings['T'] - 1} steps leave of the gradient "
+        f"{biases[0]:.1g} with forget bias 0, {biases[1]:.1g} with 1, {biases[2]:.1g} with 3, and "
+        f"{left['tanh RNN']:.1g} in a tanh RNN",
+        bool(biases[0] < biases[1] < biases[2] and left["tanh RNN"] < biases[2]),
+    )
+
+
+GRADIENT_LAG = Study(
     name="gradient-lag",
-    title="The forget bias decides whether a gradient survives 100 steps",
+    title="How much of a gradient survives its way back through time",
     caption=(
         "Norm of the loss gradient with respect to the whole state, against the steps it has "
-        "travelled back; median of the test sequences, relative to the last step. Temporal order "
-        "task (Pascanu et al. 2013, sec. 4.1.1) over T = 100 steps, with the first signal 80 to 89 "
-        "steps back and the second 40 to 49; 25 units."
+        "travelled back; median of {sequences} test sequences, relative to the last step; those "
+        "whose gradient is exactly zero are left out. Temporal order task (Pascanu et al. 2013, "
+        "sec. 4.1.1) over T = {T} steps, with one signal in the second tenth of a sequence and one "
+        "in the sixth; 25 units, at the start and after {updates} updates."
     ),
-    source="Hochreiter (1991); Bengio, Simard & Frasconi (1994)",
-    study=_lag_study,
+    published=(
+        "Hochreiter (1991); Bengio, Simard & Frasconi (1994): in plain recurrent networks the "
+        "gradient vanishes with the lag; it need not where gates stay open"
+    ),
+    measure=_measure_lag,
     draw=_draw_lag,
-    size=(11.0, 5.2),
-    full={"T": 100, "updates": 800, "sequences": 100},
+    verdict=_verdict_lag,
+    size=(11.0, 5.4),
+    full={"seed": 0, "T": 100, "updates": 800, "sequences": 100},
     fast={"T": 20, "updates": 20, "sequences": 20},
 )
 
@@ -95,24 +119,27 @@ MAPPED = {
 }
 
 
-def _training_study(seed: int, updates: int, every: int, sequences: int) -> Found:
+def _training_job(
+    label: str, /, *, seed: int, updates: int, every: int, sequences: int
+) -> tuple[Row, dict[str, Array]]:
     test = unseen_digits(sequences)
-    rows: list[Row] = []
-    curves: dict[str, Array] = {}
-    for label, name in MAPPED.items():
-        norms, accuracy = [], []
-        for model, params in islice(reading(name, updates, seed), 0, None, every):
-            flow = gradient_flow(model, params, test.xs, test.labels)
-            norms.append(median(whole_state(flow)))
-            guess = model.predict(params, test.xs).argmax(axis=-1)
-            accuracy.append((guess == test.labels).mean())
-        curves |= {label: np.array(norms), f"{label}, accuracy": np.array(accuracy)}
-        row: Row = {"network": label}
-        for when, k in zip(WHEN, (0, -1), strict=True):
-            row[f"norm at lag 27, {when}"] = float(norms[k][-1])
-            row[f"accuracy, %, {when}"] = 100 * float(accuracy[k])
-        rows.append(row)
-    return rows, curves | {"updates": every * np.arange(len(norms))}
+    norms, accuracy = [], []
+    for model, params in islice(reading(MAPPED[label], updates, seed), 0, None, every):
+        flow = gradient_flow(model, params, test.xs, test.labels)
+        norms.append(median(whole_state(flow)))
+        guess = model.predict(params, test.xs).argmax(axis=-1)
+        accuracy.append((guess == test.labels).mean())
+    row: Row = {"network": label}
+    for when, k in zip(WHEN, (0, -1), strict=True):
+        row[f"norm at lag 27, {when}"] = float(norms[k][-1])
+        row[f"accuracy, %, {when}"] = 100 * float(accuracy[k])
+    return row, {label: np.array(norms), f"{label}, accuracy": np.array(accuracy)}
+
+
+def _measure_training(executor: Executor | None, *, every: int, **settings: int) -> Found:
+    job = partial(_training_job, every=every, **settings)
+    rows, curves = _merged(spread(job, [(label,) for label in MAPPED], executor))
+    return rows, curves | {"updates": every * np.arange(len(next(iter(curves.values()))))}
 
 
 def _draw_training(figure: Any, result: Result) -> None:
@@ -128,24 +155,41 @@ def _draw_training(figure: Any, result: Result) -> None:
     figure.colorbar(axes[0].collections[0], ax=axes, label=label).minorticks_off()
 
 
-GRADIENT_TRAINING = Picture(
+def _verdict_training(result: Result) -> Verdict:
+    """Say when half of the digits are right, and what was left of the gradient then and before."""
+    parts = []
+    for name in MAPPED:
+        half = np.flatnonzero(result.curves[f"{name}, accuracy"] >= 0.5)
+        left = result.curves[name][:, -1]
+        if half.size:
+            when = f"after {result.curves['updates'][half[0]]} updates"
+            parts.append(f"{name} {when}, {left[0]:.1g} of the gradient having grown to "
+                         f"{left[half[0]]:.1g}")  # fmt: skip
+        else:
+            parts.append(f"{name} not within {result.curves['updates'][-1]} updates")
+    return Verdict(f"half of the digits are right: {'; '.join(parts)}")
+
+
+GRADIENT_TRAINING = Study(
     name="gradient-training",
-    title="A network begins to learn when its gradient gets through to the first steps",
+    title="The gradient at every lag while a network learns",
     caption=(
         "Gradient norm of the whole state at every lag while the network learns to read digits "
-        "row by row: bright where much of it is left, dark where it has vanished. Median of the "
-        "test digits, relative to the last row. The line is the accuracy on them."
+        "row by row: bright where much of it is left, dark where it has vanished. Median of "
+        "{sequences} test digits, relative to the last row, every {every} updates. The line is the "
+        "accuracy on them; the title speaks of the gradient at lag 27, the first row."
     ),
-    source="-",
-    study=_training_study,
+    published="nothing of this kind is known to us",
+    measure=_measure_training,
     draw=_draw_training,
-    size=(12.0, 4.4),
-    full={"updates": 600, "every": 12, "sequences": 200},
+    verdict=_verdict_training,
+    size=(12.0, 4.8),
+    full={"seed": 0, "updates": 600, "every": 12, "sequences": 200},
     fast={"updates": 10, "every": 5, "sequences": 20},
 )
 
 
-def _gate_study(seed: int, updates: int, sequences: int) -> Found:
+def _measure_gates(_executor: Executor | None, *, seed: int, updates: int, sequences: int) -> Found:
     test = unseen_digits(sequences)
     start, *_, end = reading("LSTM, forget bias 1", updates, seed)
     rows: list[Row] = []
@@ -154,12 +198,12 @@ def _gate_study(seed: int, updates: int, sequences: int) -> Found:
         flow = gradient_flow(model, params, test.xs, test.labels)
         for name, norm in (flow.norms | flow.gate_norms).items():
             curves[f"{name}, {when}"] = norm[::-1]
-            low, median, high = np.quantile(norm, (0.1, 0.5, 0.9), axis=1)[:, 0]
+            low, middle, high = np.quantile(norm, (0.1, 0.5, 0.9), axis=1)[:, 0]
             rows.append(
                 {
                     "gradient of": name,
                     "when": when,
-                    "median at t = 0": float(median),
+                    "median at t = 0": float(middle),
                     "10 %": float(low),
                     "90 %": float(high),
                 }
@@ -181,19 +225,28 @@ def _draw_gates(figure: Any, result: Result) -> None:
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
 
 
-GATE_GRADIENTS = Picture(
+def _verdict_gates(result: Result) -> Verdict:
+    ends = {when: median(result.curves[f"c, {when}"])[[-1, 0]] for when in WHEN}
+    return Verdict(
+        "∂L/∂c at the first row of a digit and at the last: "
+        + "; ".join(f"{first:.1g} and {last:.1g} {when}" for when, (first, last) in ends.items())
+    )
+
+
+GATE_GRADIENTS = Study(
     name="gate-gradients",
-    title="Training teaches an LSTM to carry its gradient undiminished over all 28 rows of a digit",
+    title="The gradients of the states and of the gates over the rows of a digit",
     caption=(
         "Norm of the loss gradient with respect to h, c and each gate's pre-activation z; median "
-        "and middle 80 % of the test digits. LSTM with 28 units and forget bias 1; the last row is "
-        "lag 0. On the blank rows at the top of a picture c and g are close to 0, so the gates "
-        "i, f and o make no difference there."
+        "and middle 80 % of {sequences} test digits. LSTM with 28 units and forget bias 1, at the "
+        "start and after {updates} updates; the last row is lag 0. On the blank rows at the top of "
+        "a picture c and g are close to 0, so the gates i, f and o make no difference there."
     ),
-    source="-",
-    study=_gate_study,
+    published="nothing of this kind is known to us",
+    measure=_measure_gates,
     draw=_draw_gates,
-    size=(11.0, 4.8),
-    full={"updates": 800, "sequences": 200},
+    verdict=_verdict_gates,
+    size=(11.0, 5.0),
+    full={"seed": 0, "updates": 800, "sequences": 200},
     fast={"updates": 10, "sequences": 20},
 )

@@ -5,10 +5,10 @@ from itertools import islice
 
 import numpy as np
 
-from npylstm.cells import Cell, Params, chrono
+from npylstm.cells import Cell, Params
 from npylstm.data import Batch, load_mnist, row_sequences, temporal_order
 from npylstm.experiments.mnist_rows import examples
-from npylstm.experiments.success import CELLS
+from npylstm.experiments.networks import CELLS, prepared
 from npylstm.models import SequenceModel
 from npylstm.training import Adam, Examples, RMSProp, Trainer, TrainingState
 
@@ -18,8 +18,7 @@ HIDDEN = 25
 def fresh(name: str, T: int, rng: np.random.Generator) -> tuple[Cell, Params]:
     """Return a network by its name in `CELLS` for temporal order over T steps."""
     cell = CELLS[name](6, HIDDEN)
-    params = cell.init(rng)
-    return cell, chrono(cell, params, T, rng) if name == "LSTM, chrono" else params
+    return cell, prepared(name, cell, cell.init(rng), T, rng)
 
 
 def learning(name: str, T: int, updates: int, seed: int) -> Iterator[tuple[SequenceModel, Params]]:
