@@ -1,4 +1,6 @@
 import dataclasses
+import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -350,3 +352,66 @@ def test_a_sequence_needs_steps_and_a_batch(change):
     ):
         with pytest.raises(ValueError, match=f"{name} must be a positive integer, got 0"):
             check(part, **change)
+
+
+# ------------------------------------------------------------------ any form, little memory
+
+
+def test_one_array_a_number_a_list_and_a_tuple_are_checked_like_a_dict():
+    w = np.array([1.0, -2.0, 0.5])
+    assert gradient_check(lambda a: (a**3).sum(), w, 3 * w**2).ok
+    assert not gradient_check(lambda a: (a**3).sum(), w, 3 * w).ok
+    assert gradient_check(lambda x: x**3, 2.0, 12.0).ok
+    for form in (list, tuple):
+        both = form([w, np.ones((2, 2))])
+
+        def loss(given, form=form):
+            assert type(given) is form
+            return (given[0] ** 2).sum() * given[1].sum()
+
+        report = gradient_check(loss, both, form([2 * w * 4, np.full((2, 2), (w**2).sum())]))
+        assert report.ok
+        assert [row.block for row in report.rows] == ["0", "1"]
+    state = LSTMState(w, 2 * w)
+    assert gradient_check(lambda s: (s.h * s.c).sum(), state, LSTMState(2 * w, w)).ok
+
+
+def test_a_loss_of_another_library_is_checked_by_differences():
+    torch = pytest.importorskip("torch")
+    w = np.array([1.0, -2.0, 0.5])
+    loss = lambda a: torch.tensor(a).sin().sum()  # noqa: E731
+    assert gradient_check(loss, w, np.cos(w), method="central").ok
+
+
+def test_a_loss_that_can_not_take_complex_numbers_says_so():
+    with pytest.raises(TypeError, match=r"loss must take complex parameters.*method='central'"):
+        gradient_check(lambda x: math.sin(x), 1.0, math.cos(1.0))
+
+
+def test_a_loss_may_write_into_what_it_is_given():
+    w = np.array([1.0, 2.0])
+
+    def loss(a):
+        a *= a
+        return a.sum()
+
+    assert gradient_check(loss, w, 2 * w).ok
+    np.testing.assert_array_equal(w, [1.0, 2.0])
+
+
+def peak(function):
+    """The most memory that NumPy's arrays took while the function ran, in bytes."""
+    tracemalloc.start()
+    try:
+        function()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_is_a_few_copies_of_the_parameters():
+    W = np.random.default_rng(0).standard_normal((200, 300))
+    assert peak(lambda: gradient_check(lambda w: (w**2).sum(), W, 2 * W)) < 12 * W.nbytes
+    cell = LSTMCell(64, 256)
+    size = sum(a.nbytes for a in cell.init(0).values())
+    assert peak(lambda: check_layer(cell, T=2, B=1, method="complex")) < 20 * size

@@ -11,7 +11,7 @@ numbers. Differences work for every f, but can't see a gradient that is lost in 
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
@@ -24,8 +24,11 @@ from npylstm.checks import check_choice, check_size
 from npylstm.models import SequenceModel
 from npylstm.sequence import Layer, Lengths, Recurrent, as_layer, cells_inside
 
-Loss: TypeAlias = Callable[[Params], Any]
+Loss: TypeAlias = Callable[[Any], Any]
 """A function from parameters to a number, complex when the parameters are complex."""
+
+Arrays: TypeAlias = Mapping[str, Array] | Sequence[Array] | Array
+"""Parameters or gradients in any form: a dict of arrays, a list of them, or one array."""
 
 Gates: TypeAlias = Mapping[str, Mapping[str, slice]]
 """For a parameter, the columns of each gate in it: `{"b": {"i": slice(0, 4), ...}}`."""
@@ -106,8 +109,8 @@ class GradientReport:
 
 def gradient_check(
     loss: Loss,
-    params: Params,
-    grads: Params,
+    params: Arrays,
+    grads: Arrays,
     gates: Gates | None = None,
     method: str = "both",
     max_entries: int = 100,
@@ -115,14 +118,17 @@ def gradient_check(
 ) -> GradientReport:
     """Compare the gradients of any function with numerical ones.
 
+    It needs the memory of a few copies of the parameters, however many entries they have.
+
     Parameters
     ----------
     loss : callable
         params -> loss, a scalar. It must be deterministic: dropout wants a fixed seed.
-    params : dict of arrays
-        Where to check, in float64.
-    grads : dict of arrays
-        The gradients to check: the same keys and shapes.
+    params : dict of arrays, list of arrays, or array
+        Where to check, in float64. The loss gets them in this same form; in the report those of a
+        list are called by their numbers and a single array `"params"`.
+    grads : dict of arrays, list of arrays, or array
+        The gradients to check: the same form, keys and shapes.
     gates : dict, optional
         For each parameter named in it the columns of every gate, as in `Cell.gate_columns`; each
         gate gets a row of its own.
@@ -156,23 +162,22 @@ def gradient_check(
     """
     check_choice("method", method, ("both", *THRESHOLDS))
     check_size("max_entries", max_entries)
-    _check_arguments(params, grads)
+    theta, form = _as_dict(params)
+    slope, _ = _as_dict(grads)
+    _check_arguments(theta, slope)
     rng = np.random.default_rng(rng)
-    complex_params = {name: array.astype(complex) for name, array in params.items()}
     rows = []
-    for block, name, columns in _blocks(params, gates or {}):
-        gradient = grads[name][columns].ravel()
+    for block, name, columns in _blocks(theta, gates or {}):
+        gradient = slope[name][columns].ravel()
         every_entry = gradient.size <= max_entries
-        directions = np.eye(gradient.size)
-        if not every_entry:
-            directions = rng.standard_normal((_DIRECTIONS, gradient.size))
+        directions = _Directions(gradient.size, None if every_entry else int(rng.integers(2**32)))
         errors = {}
         if method != "central":
-            along = partial(_loss_along, loss, complex_params, name, columns)
+            along = partial(_loss_along, loss, form, theta, name, columns, np.complex128)
             slopes = _complex_slopes(along, directions)
             errors["complex"] = _relative_error(gradient, directions, slopes)
         if method != "complex":
-            along = partial(_loss_along, loss, params, name, columns)
+            along = partial(_loss_along, loss, form, theta, name, columns, np.float64)
             slopes, blur = _central_slopes(along, directions)
             errors["central"] = _relative_error(gradient, directions, slopes, blur)
         rows.append(Row(block, gradient.size, every_entry, errors))
@@ -295,22 +300,78 @@ def check_model(
     )
 
 
+@dataclass(frozen=True)
+class _Directions(Sequence[Any]):
+    """The directions along which a block is checked, made one at a time.
+
+    All would be a matrix of the block's size squared. Without a seed there is one for each entry,
+    with one there are ten random ones.
+    """
+
+    size: int
+    seed: int | None
+
+    def __len__(self) -> int:
+        return self.size if self.seed is None else _DIRECTIONS
+
+    def __getitem__(self, k: Any) -> Any:
+        if not 0 <= k < len(self):
+            raise IndexError(k)
+        if self.seed is not None:
+            return np.random.default_rng([self.seed, k]).standard_normal(self.size)
+        unit = np.zeros(self.size)
+        unit[k] = 1
+        return unit
+
+
+Form: TypeAlias = Callable[[Params], Any]
+"""Parameters as a dict -> the form in which they were given."""
+
+
+def _as_dict(arrays: Any) -> tuple[Params, Form]:
+    """Return arrays as a dict, and a function from such a dict to the form that they had."""
+    if isinstance(arrays, Mapping):
+        return dict(arrays), lambda named: named
+    if isinstance(arrays, list | tuple):
+        kind = type(arrays)
+        make = kind._make if hasattr(kind, "_make") else kind
+        return {str(k): a for k, a in enumerate(arrays)}, lambda named: make(named.values())
+    single = np.asarray(arrays) if isinstance(arrays, float) else arrays
+    return {"params": single}, lambda named: named["params"]
+
+
 def _loss_along(
-    loss: Loss, params: Params, name: str, columns: Any, direction: Array, step: complex
+    loss: Loss,
+    form: Form,
+    params: Params,
+    name: str,
+    columns: Any,
+    dtype: type,
+    direction: Array,
+    step: complex,
 ) -> Any:
-    """Return the loss after a block of one parameter has moved by step · direction."""
-    moved = params[name].copy()
-    moved[columns] += step * direction.reshape(moved[columns].shape)
-    value = loss({**params, name: moved})
+    """Return the loss after a block of one parameter has moved by step · direction.
+
+    The loss may write into what it is given: its arrays are copies.
+    """
+    point: dict[str, Any] = {key: array.astype(dtype) for key, array in params.items()}
+    point[name][columns] += step * direction.reshape(point[name][columns].shape)
+    value = loss(form(point))
     if np.shape(value) != ():
         raise ValueError(f"loss must return a scalar, got an array of shape {np.shape(value)}")
-    return value
+    return value.item() if hasattr(value, "item") else value
 
 
-def _complex_slopes(along: Along, directions: Array) -> Array:
+def _complex_slopes(along: Along, directions: "_Directions") -> Array:
     """Return f' along each direction by the complex step."""
     h = _COMPLEX_STEP
-    values = [along(direction, 1j * h) for direction in directions]
+    try:
+        values = [along(direction, 1j * h) for direction in directions]
+    except TypeError as error:
+        raise TypeError(
+            f"loss must take complex parameters, got {error}; "
+            "method='central' does without complex numbers"
+        ) from error
     if not all(map(np.iscomplexobj, values)):
         raise TypeError(
             "loss must be complex for complex parameters, got a real number; "
@@ -319,7 +380,7 @@ def _complex_slopes(along: Along, directions: Array) -> Array:
     return np.imag(values) / h
 
 
-def _central_slopes(along: Along, directions: Array) -> tuple[Array, float]:
+def _central_slopes(along: Along, directions: "_Directions") -> tuple[Array, float]:
     """Return f' along each direction by differences, and how far rounding of f may blur it.
 
     Where half the step gives another slope, because f bends or has a kink nearby, the direction
@@ -341,15 +402,18 @@ def _central_slopes(along: Along, directions: Array) -> tuple[Array, float]:
         changes = np.abs(np.diff(trials))
         best = 1 + np.argmin(np.maximum(changes[:-1], changes[1:]))
         slopes[k], h = trials[best], min(h, _OTHER_STEPS[best])
-    rounding = 100 * np.finfo(float).eps * abs(along(np.zeros(directions.shape[1]), h))
+    rounding = 100 * np.finfo(float).eps * abs(along(np.zeros(directions.size), h))
     return slopes, rounding / h
 
 
-def _relative_error(gradient: Array, directions: Array, slopes: Array, blur: float = 0.0) -> float:
+def _relative_error(
+    gradient: Array, directions: "_Directions", slopes: Array, blur: float = 0.0
+) -> float:
     """Return the largest error, relative to the gradient's norm; NaN if rounding explains it."""
     if not (np.isfinite(gradient).all() and np.isfinite(slopes).all()):
         return math.inf
-    error = np.abs(directions @ gradient - slopes).max(initial=0.0)
+    steepness = np.array([direction @ gradient for direction in directions])
+    error = np.abs(steepness - slopes).max(initial=0.0)
     if error == 0:
         return 0.0
     relative = float(error / max(np.linalg.norm(gradient), np.abs(slopes).max()))
