@@ -27,7 +27,7 @@ from npylstm.backend import available_devices, resolve_device
 from npylstm.checks import check_choice, check_number
 from npylstm.course import notebooks, start_course
 from npylstm.sequence import Recurrent, has_kernel
-from npylstm.training import CELL_KINDS, Run, RunSettings, TrainingState
+from npylstm.training import CELL_KINDS, Run, RunSettings, TrainingState, find_cell
 
 if TYPE_CHECKING:  # slow to import, and few commands need it
     from npylstm.experiments import Study
@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     check = add("gradcheck", _gradcheck, "compare every cell's gradients with numerical ones")
-    check.add_argument("--cell", choices=CELL_KINDS, help="only this one")
+    check.add_argument("--cell", type=_cell, help="only this one, or MODULE:CLASS of your own")
 
     fetch = add("fetch", _fetch, "download a data set into your cache")
     fetch.add_argument("dataset", choices=["mnist"])
@@ -252,7 +252,19 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         if isinstance(kind, UnionType):  # `float | None` is given as a float
             kind = get_args(kind)[0]
         how = _KINDS[get_origin(kind) or kind] | about
+        if setting.name == "cell":  # one's own are no choices
+            how = {"type": _cell, "metavar": "CELL"}
         groups[group].add_argument(f"--{setting.name.replace('_', '-')}", help=text, **how)
+
+
+def _cell(text: str) -> str:
+    """Read the name of a cell; a module that it names is imported later."""
+    if text not in CELL_KINDS and ":" not in text:
+        known = ", ".join(map(repr, CELL_KINDS))
+        raise argparse.ArgumentTypeError(
+            f"invalid choice: {text!r} (choose from {known}, or MODULE:CLASS)"
+        )
+    return text
 
 
 def _size(text: str) -> int:
@@ -377,6 +389,8 @@ def _summarise(run: Run, seconds: float, pictures: list[Path]) -> None:
 def _gradcheck(cell: str | None) -> int:
     from npylstm.analysis import check_layer
 
+    with _input_judged():
+        find_cell(cell or "lstm")
     wrong = []
     for title, layer in _gradient_cases([cell] if cell else CELL_KINDS):
         # rng=0 would put a unit of the irnn on the kink of its relu, where differences go wrong.
@@ -391,7 +405,7 @@ def _gradcheck(cell: str | None) -> int:
 def _gradient_cases(names: Iterable[str]) -> Iterator[tuple[str, Recurrent]]:
     """Yield every cell to check, by itself and on the fused path where it has one."""
     for name in names:
-        kind, options = CELL_KINDS[name]
+        kind, options = find_cell(name)
         # The truncated gradient of 1997 is no derivative, so that cell is checked without it.
         options = {option: value for option, value in options.items() if option != "truncated"}
         cell = kind(3, 4, **options)

@@ -1,12 +1,15 @@
 """Describing models as plain data, saving them and loading them."""
 
+import json
 import os
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from npylstm.backend import to_device
 from npylstm.cells import (
+    Cell,
     GRUCell,
     LRUCell,
     LSTMCell,
@@ -18,26 +21,82 @@ from npylstm.cells import (
     RNNCell,
     SLSTMCell,
 )
-from npylstm.checks import check_choice
 from npylstm.models import checkpoint
 from npylstm.models.model import SequenceModel
-from npylstm.sequence import Bidirectional, Dropout, Recurrent, Residual, Stack
+from npylstm.sequence import (
+    Bidirectional,
+    Dropout,
+    Layer,
+    Recurrent,
+    Residual,
+    Reverse,
+    Stack,
+)
 
 CLASSES: dict[str, type] = {
     part.__name__: part
     for part in (
         SequenceModel,
-        *(Recurrent, Stack, Bidirectional, Residual, Dropout),
+        *(Recurrent, Stack, Bidirectional, Residual, Reverse, Dropout),
         *(RNNCell, LSTMCell, LSTMVariant, GRUCell),
         *(MinGRUCell, MinLSTMCell, SLSTMCell, MLSTMCell, LRUCell),
     )
 }
-"""What a model may be made of, by name; a class of your own can be loaded once it is in here."""
+"""What a model may be made of, by name; `register` adds a class of your own."""
+
+Part = TypeVar("Part", bound=type)
+
+
+def register(part: Part) -> Part:
+    """Let models with a cell or layer of your own be saved and loaded; a class decorator.
+
+    A file names the class; who loads it registers the same class first.
+
+    Parameters
+    ----------
+    part : type
+        A `Cell` or `Layer` that is a frozen dataclass: its fields describe it.
+
+    Returns
+    -------
+    type
+        The same.
+
+    Raises
+    ------
+    TypeError
+        Not a class of this kind.
+    ValueError
+        Another class has its name.
+
+    Examples
+    --------
+    >>> @register
+    ... @dataclass(frozen=True)
+    ... class SlowCell(RNNCell):
+    ...     delay: float = 0.1
+    >>> from_config(to_config(SlowCell(3, 4))) == SlowCell(3, 4)
+    True
+    """
+    kind = isinstance(part, type) and issubclass(part, Cell | Layer)
+    frozen = kind and is_dataclass(part) and part.__dataclass_params__.frozen  # type: ignore[attr-defined]
+    if not frozen or "__dataclass_fields__" not in vars(part):
+        raise TypeError(
+            f"part must be a class that is a Cell or a Layer and a frozen dataclass, got {part!r}"
+        )
+    name, known = part.__name__, CLASSES.get(part.__name__)
+    # A cell of a notebook that is run again makes the class anew.
+    if known is not None and (known.__module__, known.__qualname__) != (
+        part.__module__, part.__qualname__,
+    ):  # fmt: skip
+        raise ValueError(f"part must have a name of its own, got {name}, as has {known!r}")
+    CLASSES[name] = part
+    return part
 
 
 def to_config(part: Any) -> Any:
     """Describe a model, layer or cell as JSON data: its class and the values of its fields."""
-    if is_dataclass(part):
+    if is_dataclass(part) and not isinstance(part, type):
         values = {field.name: to_config(getattr(part, field.name)) for field in fields(part)}
         return {"class": type(part).__name__} | values
     if isinstance(part, tuple):
@@ -59,7 +118,11 @@ def from_config(config: Any) -> Any:
         return config
     values = {name: from_config(value) for name, value in config.items()}
     kind = values.pop("class", None)
-    check_choice("class", kind, CLASSES)
+    if not isinstance(kind, str) or kind not in CLASSES:
+        raise ValueError(
+            f"class must be one of {', '.join(CLASSES)}, or registered with npylstm.register, "
+            f"got {kind!r}"
+        )
     try:
         return CLASSES[kind](**values)
     except TypeError as error:
@@ -67,8 +130,47 @@ def from_config(config: Any) -> Any:
 
 
 def save_model(path: str | os.PathLike[str], model: SequenceModel, params: Params) -> None:
-    """Write a model and its parameters to one file; see `npylstm.models.checkpoint.save`."""
+    """Write a model and its parameters to one file; see `npylstm.models.checkpoint.save`.
+
+    Raises
+    ------
+    ValueError
+        A model that could not be loaded again, because of a class that is not registered or a
+        field that is no plain data; parameters that do not fit the model.
+    OSError
+        The file cannot be written.
+    """
+    check_can_be_saved(model)
+    model.check(to_device(params, "cpu"))
     checkpoint.save(path, params, {"model": to_config(model)})
+
+
+def check_can_be_saved(model: SequenceModel) -> None:
+    """Raise ValueError unless what `to_config` says of a model makes the same model again."""
+    config = to_config(model)
+    for part in _classes(model):
+        if CLASSES.get(part.__name__) is not part:
+            raise ValueError(
+                f"model holds a {part.__name__}, which could not be loaded again: make it known "
+                f"with npylstm.register({part.__name__})"
+            )
+    try:
+        again = from_config(json.loads(json.dumps(config)))
+        same = bool(again == model)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"model could not be loaded again: {error}; got {model}") from error
+    if not same:
+        raise ValueError(f"model could not be loaded again: it would be {again}, got {model}")
+
+
+def _classes(part: Any) -> list[type]:
+    """Return the classes of everything that a model is made of."""
+    if isinstance(part, tuple):
+        return [kind for item in part for kind in _classes(item)]
+    if not is_dataclass(part):
+        return [type(part)] if isinstance(part, Cell | Layer) else []
+    values = [getattr(part, field.name) for field in fields(part)]
+    return [type(part), *(kind for value in values for kind in _classes(value))]
 
 
 def load_model(path: str | os.PathLike[str]) -> tuple[SequenceModel, Params]:

@@ -9,7 +9,7 @@ from npylstm.training.optimizers import (
     clip_by_value,
 )
 from npylstm.training.runs import Run
-from npylstm.training.settings import CELL_KINDS, RunSettings
+from npylstm.training.settings import CELL_KINDS, RunSettings, find_cell
 from npylstm.training.state import Epoch, TrainingState
 from npylstm.training.trainer import Examples, Trainer, evaluate, predict
 
@@ -28,5 +28,6 @@ __all__ = [
     "clip_by_global_norm",
     "clip_by_value",
     "evaluate",
+    "find_cell",
     "predict",
 ]

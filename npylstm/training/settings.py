@@ -1,5 +1,7 @@
 """What can be chosen for a training run, and the model and optimiser that come of it."""
 
+import importlib
+import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
@@ -11,6 +13,7 @@ import numpy as np
 from npylstm.cells import (
     ACTIVATIONS,
     PRESETS,
+    Cell,
     GRUCell,
     LRUCell,
     LSTMCell,
@@ -22,7 +25,7 @@ from npylstm.cells import (
     SLSTMCell,
 )
 from npylstm.checks import check_choice, check_number, check_size
-from npylstm.models import SequenceModel
+from npylstm.models import SequenceModel, register
 from npylstm.sequence import Bidirectional, Dropout, Layer, Recurrent, Residual, Stack
 from npylstm.training.optimizers import SGD, Adam, Optimizer, RMSProp
 from npylstm.training.trainer import Trainer
@@ -65,7 +68,9 @@ class RunSettings:
     no such setting.
     """
 
-    cell: str = _setting("lstm", "model", "kind of cell", choices=CELL_KINDS)
+    cell: str = _setting(
+        "lstm", "model", "kind of cell, or MODULE:CLASS of your own", choices=CELL_KINDS
+    )
     layers: int = _setting(1, "model", "layers on top of each other")
     cell_options: Mapping[str, Any] | None = _setting(
         None,
@@ -164,7 +169,9 @@ class RunSettings:
             if value is None and setting.default is None:
                 continue
             object.__setattr__(self, setting.name, _checked(setting.name, value, setting.type))
-            if choices:
+            if setting.name == "cell":
+                find_cell(self.cell)
+            elif choices:
                 check_choice(setting.name, value, choices)
         for setting in fields(self):
             if setting.type is int and setting.name != "seed":
@@ -229,7 +236,7 @@ class RunSettings:
         return self._side(input_size)
 
     def _side(self, input_size: int) -> Layer:
-        kind, preset = CELL_KINDS[self.cell]
+        kind, preset = find_cell(self.cell)
         options = preset | self._given("cell") | dict(self.cell_options or {})
         if "input_size" in options:
             raise ValueError("cell_options can't set input_size: the data and the layers below do")
@@ -250,6 +257,40 @@ class RunSettings:
         """Return the settings of a group, without those that are left open."""
         values = {name: getattr(self, name) for name in self._names(group)}
         return {name: value for name, value in values.items() if value is not None}
+
+
+def find_cell(name: str) -> tuple[type[Any], dict[str, Any]]:
+    """Return the class of a cell and its options by its name.
+
+    Parameters
+    ----------
+    name : str
+        One of `CELL_KINDS`, or `"module:Class"`: a cell of your own in a module that Python finds
+        from the present folder. It is registered (`npylstm.register`), so a model of it can be
+        saved.
+
+    Raises
+    ------
+    ValueError
+        No such name, module or class, or a class that is no cell.
+    """
+    if name in CELL_KINDS or ":" not in name:
+        if name not in CELL_KINDS:
+            known = ", ".join(map(repr, CELL_KINDS))
+            raise ValueError(f"cell must be one of {known}, or MODULE:CLASS, got {name!r}")
+        return CELL_KINDS[name]
+    module, _, kind = name.partition(":")
+    if str(Path.cwd()) not in sys.path:  # an installed command does not look there
+        sys.path.append(str(Path.cwd()))
+    try:
+        own = getattr(importlib.import_module(module), kind)
+        if not issubclass(own, Cell):
+            raise TypeError(f"{own} is no Cell")
+        return register(own), {}
+    except Exception as error:  # someone else's module can fail in any way
+        raise ValueError(
+            f"cell must name a module and a Cell in it, got {name!r}: {error}"
+        ) from error
 
 
 def _checked(name: str, value: Any, annotation: Any) -> Any:
