@@ -9,6 +9,7 @@ sys.path[:0] = [str(DOCS / "_ext"), str(DOCS.parent)]
 # The notebooks run in processes of their own, which import the package from the working tree.
 os.environ["PYTHONPATH"] = os.pathsep.join([str(DOCS.parent), os.environ.get("PYTHONPATH", "")])
 
+import explain_page  # noqa: E402
 import mathjax_build  # noqa: E402
 
 import npylstm  # noqa: E402
@@ -33,6 +34,8 @@ html_title = "npylstm"
 html_copy_source = False
 html_show_copyright = False
 html_show_sourcelink = False
+
+html_extra_path = [explain_page.make()]
 
 mathjax_path = mathjax_build.fetch()
 html_static_path = ["_static"]

@@ -137,7 +137,7 @@ function drawCurve() {
   const now = state.bias !== null ? N.what_if.cases[state.bias].norms : broken() ? broken().norms : N.norms;
   const lines = [];
   if (now !== N.norms) for (const k in N.norms) lines.push([k, N.norms[k], `${k[1]} ghost`]);
-  if (N.rnn && N.cell !== "RNNCell") lines.push([word(N.rnn.trained ? "rnn_trained" : "rnn_new"), N.rnn.dh, "rnn"]);
+  if (N.rnn && N.cell !== "RNNCell") lines.push(["tanh RNN", N.rnn.dh, "rnn"]);
   for (const k of Object.keys(now).reverse()) lines.push([k, now[k], k === "dc" ? "c" : "h"]);
   const positive = lines.flatMap(([, norms]) => norms.filter((v) => v > 0));
   const high = Math.ceil(Math.log10(Math.max(...positive, 1e-300))), low = Math.max(high - 16, Math.min(high - 1, Math.floor(Math.log10(Math.min(...positive, 1e300)))));
@@ -157,8 +157,8 @@ function drawCurve() {
     let at = y(norms[last]) + 5;
     while (used.some((other) => Math.abs(other - at) < 20)) at += 20;
     used.push(at);
-    const [short, rest] = name.split(/[:,:,]\s*/).length > 1 ? [name.split(/[,,]/)[0], name.match(/[,,]\s*([^::]*)/)[1]] : [`‖${name}‖`, ""];
-    svg += `<text class="${kind}" x="512" y="${at}">${short}</text>`;
+    const rest = kind === "rnn" && word(N.rnn.trained ? "rnn_trained" : "rnn_new");
+    svg += `<text class="${kind}" x="512" y="${at}">${rest ? name : `‖${name}‖`}</text>`;
     if (rest) { svg += `<text class="${kind}" x="512" y="${at + 18}">${rest}</text>`; used.push(at + 18); }
   }
   $("#curve svg").innerHTML = svg;
@@ -276,7 +276,7 @@ function drawEquation() {
 
 const CARRIED = { LSTMCell: "dc_prev", GRUCell: "dh_prev" }[N.cell] || "dh_prev";
 const KIND = { GRUCell: "_gru", RNNCell: "_rnn" }[N.cell] || "";
-const GUIDE = [{ t: 0, back: false, node: "h" }, { t: T - 1, back: true, node: "dh" }, { t: Math.floor(T / 2), back: true, node: "dh_prev" },
+const GUIDE = [{ t: 0, back: false, node: "h" }, { t: T - 1, back: true, node: "dh" }, { t: Math.floor(T / 2), back: true, node: "dh_prev", mistake: KIND === "_rnn" ? "" : "carry" },
   { t: Math.floor(T / 2), back: true, node: CARRIED }, { t: Math.floor(T / 2), back: true, node: CARRIED }].slice(0, DRAWING === OTHER ? 2 : 5);
 
 function translate() {
@@ -346,7 +346,7 @@ $("#what-if button").onclick = () => go({ bias: null });
 $("#break select").onchange = (event) => go({ mistake: event.target.value, bias: null, back: true, node: N.broken[event.target.value]?.rows[0] || state.node });
 document.addEventListener("click", (event) => {
   const guide = event.target.closest("[data-guide]"), node = event.target.closest("[data-node]");
-  if (guide) go({ guide: Number(guide.dataset.guide), ...GUIDE[guide.dataset.guide - 1] });
+  if (guide) go({ guide: Number(guide.dataset.guide), mistake: "", bias: null, ...GUIDE[guide.dataset.guide - 1] });
   if (node) go({ node: node.dataset.node });
 });
 document.addEventListener("keydown", (event) => {
