@@ -9,8 +9,6 @@ import contextlib
 import importlib
 import json
 import multiprocessing
-import os
-import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,7 +16,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Any, NoReturn, get_args, get_origin
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast, get_args, get_origin
 
 from threadpoolctl import threadpool_limits
 
@@ -26,7 +24,9 @@ from npylstm import __version__
 from npylstm.backend import available_devices, resolve_device
 from npylstm.checks import check_choice, check_number
 from npylstm.course import notebooks, start_course
+from npylstm.files import write_atomically
 from npylstm.sequence import Recurrent, has_kernel
+from npylstm.terminal import Output, OutputLost, in_options, one_line, quoted
 from npylstm.training import CELL_KINDS, Run, RunSettings, TrainingState, find_cell
 
 if TYPE_CHECKING:  # slow to import, and few commands need it
@@ -40,6 +40,17 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+    def know_options(self) -> None:
+        """Let parsing say, under `names`, which option stands for which argument of a command."""
+        names = {
+            part.dest: part.option_strings[-1] for part in self._actions if part.option_strings
+        }
+        self.set_defaults(names=names)
+        for part in self._actions:
+            if isinstance(part, argparse._SubParsersAction):
+                for command in part.choices.values():
+                    command.know_options()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,10 +66,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     SystemExit
         With code 2, after one line on standard error, when the input is not sound.
     """
+    output = Output(sys.stdout)
+    try:
+        with contextlib.redirect_stdout(cast(TextIO, output)):
+            try:
+                return _obey(arguments)
+            finally:
+                output.flush()
+    except KeyboardInterrupt:
+        return 130
+    except OutputLost as lost:
+        output.abandon()
+        if lost.closed:  # who reads, such as `head`, has read enough
+            return 0
+        print(f"npylstm: cannot write to standard output: {lost}", file=sys.stderr)
+        return 1
+    except OSError as error:  # a disk that is full, a folder that has gone
+        print(f"npylstm: {one_line(error)}", file=sys.stderr)
+        return 1
+
+
+def _obey(arguments: Sequence[str] | None) -> int:
     parser = _parser()
     with contextlib.suppress(ImportError):  # an extra: completes commands and options in a shell
         importlib.import_module("argcomplete").autocomplete(parser)
     options = vars(parser.parse_args(arguments))
+    names = options.pop("names")
     command: Callable[..., int] | None = options.pop("command", None)
     if command is None:
         parser.print_help()
@@ -68,17 +101,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     threads = None if command is _bench else 1
     try:
         with threadpool_limits(threads, user_api="blas"):
-            code = command(**options)
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # who reads, such as `head`, has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    return code
+            return command(**options)
+    except _BadInput as error:
+        print(f"npylstm: {in_options(str(error), names)}", file=sys.stderr)
+        raise SystemExit(2) from error
 
 
-def _parser() -> argparse.ArgumentParser:
+class _BadInput(Exception):
+    """The input is not sound; the message says why."""
+
+
+def _parser() -> _Parser:
     parser = _Parser(
         prog="npylstm",
         description="LSTM and RNN networks in plain NumPy: train one on handwritten digits, check "
@@ -173,6 +206,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_exercises(add("exercises", _list_exercises, "hand out, check and grade exercises"))
     _add_course(add("course", _list_course, "copy the notebooks of the course"))
+    parser.know_options()
     return parser
 
 
@@ -302,7 +336,7 @@ _KINDS: dict[Any, dict[str, Any]] = {
 
 @contextlib.contextmanager
 def _input_judged() -> Iterator[None]:
-    """Report what is wrong with the input in one line; around code that only looks at the input.
+    """Have what is wrong with the input told in one line; around code that only looks at it.
 
     These are the errors that our checks raise. Around the work itself the same errors would be
     mistakes of ours, and keep their traceback.
@@ -310,14 +344,7 @@ def _input_judged() -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, OSError, RuntimeError, MemoryError) as error:
-        print(f"npylstm: {_one_line(error)}", file=sys.stderr)
-        raise SystemExit(2) from error
-
-
-def _one_line(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.strerror}: {error.filename}"
-    return str(error)
+        raise _BadInput(one_line(error)) from error
 
 
 def _train(out: str | None, resume: str | None, **options: Any) -> int:
@@ -332,22 +359,27 @@ def _train(out: str | None, resume: str | None, **options: Any) -> int:
             run = Run.open(resume, options.get("epochs"))
 
     began = time.perf_counter()
-    again = f"npylstm train --resume {shlex.quote(str(run.folder))}"
+    again = f"npylstm train --resume {quoted(run.folder)}"
+    advice = "try a smaller --learning-rate, or --clip-norm 1"
     try:
         _train_with_bar(run)
         seconds = time.perf_counter() - began
-        _summarise(run, seconds, run.draw())
+        pictures = run.draw()
     except KeyboardInterrupt:
         print(f"stopped and saved; to go on: {again}", file=sys.stderr)
         return 130
     except FloatingPointError as error:
-        advice = "try a smaller --learning-rate, or --clip-norm 1"
         print(
             f"npylstm: {error}; {run.folder} keeps the last good state; {advice}", file=sys.stderr
         )
         return 1
     except OSError as error:
-        print(f"npylstm: {_one_line(error)}; to go on: {again}", file=sys.stderr)
+        print(f"npylstm: {one_line(error)}; to go on: {again}", file=sys.stderr)
+        return 1
+    _summarise(run, seconds, pictures)
+    if run.learned_nothing:
+        loss = run.state.history[-1].train_loss
+        print(f"npylstm: the loss is {loss:.4g}, worse than guessing; {advice}", file=sys.stderr)
         return 1
     return 0
 
@@ -419,9 +451,7 @@ def _fetch(dataset: str) -> int:
 
     with _input_judged():
         folder = fetch_mnist()
-    print(
-        f"{dataset} is in {folder}\nto train on it: npylstm train --data {shlex.quote(str(folder))}"
-    )
+    print(f"{dataset} is in {folder}\nto train on it: npylstm train --data {quoted(folder)}")
     return 0
 
 
@@ -480,7 +510,7 @@ def _bench(
     timings = bench.run_bench(sizes, threads, seconds, device, print_rows)
     if json is not None:
         with _input_judged():
-            json.write_text(bench.to_json(timings), encoding="utf-8")
+            write_atomically(json, bench.to_json(timings).encode())
     return 0
 
 
@@ -583,7 +613,7 @@ def _list_course() -> int:
 def _start_course(folder: Path) -> int:
     with _input_judged():
         print(*start_course(folder), sep="\n")
-    print(f"open them with: jupyter notebook {shlex.quote(str(folder))}")
+    print(f"open them with: jupyter notebook {quoted(folder)}")
     return 0
 
 

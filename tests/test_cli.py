@@ -17,12 +17,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from standin_digits import write_digits
 
 import npylstm
 from npylstm import bench, experiments
 from npylstm.cells.lstm import LSTMCell
 from npylstm.cli import main
 from npylstm.data import fetch
+from npylstm.terminal import in_options, quoted
 from npylstm.training.optimizers import Adam, RMSProp
 from npylstm.training.runs import Run
 from npylstm.training.settings import CELL_KINDS, OPTIMIZERS, RunSettings
@@ -211,27 +213,32 @@ def test_a_full_disk_ends_with_one_line_that_says_how_to_go_on(capsys, monkeypat
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("--epochs 0", "epochs must be a positive integer, got 0"),
+        ("--epochs 0", "--epochs must be a positive integer, got 0"),
+        ("--hidden-size 1000000000000", "--hidden-size and --layers must make a network that"),
+        ("--layers 1000000", "--layers must be a finite number in [1, 1000], got 1000000"),
         ("--epochs many", "argument --epochs: invalid int value: 'many'"),
-        ("--hidden-size -3", "hidden_size must be a positive integer, got -3"),
-        ("--batch-size 0", "batch_size must be a positive integer, got 0"),
-        ("--batch-size 10001", "batch_size must be at most the 10000 training sequences"),
-        ("--learning-rate 0", "learning_rate must be"),
-        ("--learning-rate nan", "learning_rate must be"),
-        ("--clip-norm -1", "clip_norm must be"),
-        ("--seed -1", "seed must be a non-negative integer, got -1"),
-        ("--checkpoint-interval 0", "checkpoint_interval must be"),
-        ("--output-keep-prob 1.5", "output_keep_prob must be"),
-        ("--residual", "residual adds inputs from the second layer on: layers must be 2 at least"),
-        ("--variational batch", "variational = 'batch' needs something to drop: input_keep_prob"),
+        ("--hidden-size -3", "--hidden-size must be a positive integer, got -3"),
+        ("--batch-size 0", "--batch-size must be a positive integer, got 0"),
+        ("--batch-size 10001", "--batch-size must be at most the 10000 training sequences"),
+        ("--learning-rate 0", "--learning-rate must be"),
+        ("--learning-rate nan", "--learning-rate must be"),
+        ("--clip-norm -1", "--clip-norm must be"),
+        ("--seed -1", "--seed must be a non-negative integer, got -1"),
+        ("--checkpoint-interval 0", "--checkpoint-interval must be"),
+        ("--output-keep-prob 1.5", "--output-keep-prob must be"),
+        (
+            "--residual",
+            "--residual adds inputs from the second layer on: --layers must be 2 at least",
+        ),
+        ("--variational batch", "--variational batch needs something to drop: --input-keep-prob"),
         ("--variational all", "argument --variational: invalid choice: 'all'"),
-        ("--threads 0", "threads must be a positive integer, got 0"),
+        ("--threads 0", "--threads must be a positive integer, got 0"),
         ("--activation swish", "argument --activation: invalid choice: 'swish'"),
         ("--cell transformer", "argument --cell: invalid choice"),
-        ("--cell rnn --forget-bias 1", "RNNCell has no setting forget_bias"),
+        ("--cell rnn --forget-bias 1", "RNNCell has no setting --forget-bias"),
         ("--cell-options peepholes", "must read NAME=VALUE, got 'peepholes'"),
         ("--cell-options peepholes=true", "LSTMCell has no setting peepholes"),
-        ("--recurrent-initializer zeros", "recurrent_initializer must be"),
+        ("--recurrent-initializer zeros", "--recurrent-initializer must be"),
         ("--data nowhere", "no such folder: nowhere"),
         ("--data empty", "lacks train-images-idx3-ubyte"),
         ("--out empty", "empty exists already, and nothing is overwritten"),
@@ -260,7 +267,7 @@ def test_a_folder_without_permission_gets_one_line(capsys, monkeypatch):
 def test_gpu_without_cupy_gets_one_line_that_says_what_to_install(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     line = refused(capsys, "train", "--device", "gpu")
-    assert "device='gpu' cannot be used" in line
+    assert "--device gpu cannot be used" in line
 
 
 def damaged(name, content):
@@ -391,8 +398,8 @@ def test_bench_prints_a_table_and_writes_json(capsys, monkeypatch):
     [
         ("--size 28 0 28 128", "must be a positive integer, got '0'"),
         ("--threads -1", "must be a positive integer, got '-1'"),
-        ("--seconds 0", "seconds must be"),
-        ("--device gpu", "device='gpu' cannot be used: CuPy is not installed"),
+        ("--seconds 0", "--seconds must be"),
+        ("--device gpu", "--device gpu cannot be used: CuPy is not installed"),
     ],
 )
 def test_bench_refuses_what_cannot_be_timed(capsys, monkeypatch, options, message):
@@ -437,13 +444,13 @@ def test_experiments_that_are_unknown_or_done_already_get_one_line(capsys):
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ("adding --data .", "data must be None for adding, which reads none; got '.'"),
+        ("adding --data .", "--data must be None for adding, which reads none; got '.'"),
         ("mnist-rows --data nowhere", "no such folder: nowhere"),
         ("mnist-rows --data .", "lacks train-images-idx3-ubyte"),
         ("adding --workers 0", "must be a positive integer, got '0'"),
         ("adding --device tpu", "invalid choice: 'tpu'"),
-        ("adding --device gpu", "device='gpu' cannot be used: CuPy is not installed"),
-        ("long-lag --device gpu", "device must be 'cpu' or 'auto' for long-lag"),
+        ("adding --device gpu", "--device gpu cannot be used: CuPy is not installed"),
+        ("long-lag --device gpu", "--device must be 'cpu' or 'auto' for long-lag"),
     ],
 )
 def test_experiments_refuse_what_they_cannot_use(capsys, monkeypatch, command, message):
@@ -475,6 +482,159 @@ def test_exercises_are_listed_handed_out_checked_and_graded(capsys, monkeypatch)
         ]
     assert "exists already" in refused(capsys, "exercises", "grade", "class")
     assert "there is no folder" in refused(capsys, "exercises", "grade", "nowhere")
+
+
+def command(*arguments, encoding="utf-8", unbuffered=False, **options):
+    """Run the command in a process of its own, whose standard output has an encoding."""
+    unbuffered = ["-u"] if unbuffered else []
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONPATH": str(HOME)}
+    return subprocess.run(
+        [sys.executable, *unbuffered, "-m", "npylstm", *arguments],
+        env=environment,
+        stderr=subprocess.PIPE,
+        **{"stdout": subprocess.PIPE} | options,
+    )
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp437", "utf-16"])
+@pytest.mark.parametrize(
+    "arguments",
+    ["--help", "train --help", "exercises list", "experiment list", "gradcheck --cell rnn"],
+)
+def test_every_terminal_can_show_help_and_results(arguments, encoding):
+    done = command(*arguments.split(), encoding=encoding)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert len(done.stdout.decode(encoding)) > 100
+
+
+def test_a_terminal_without_a_letter_gets_a_question_mark(capsys, monkeypatch):
+    stream = io.TextIOWrapper(io.BytesIO(), "cp1252", newline="")
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(npylstm.cli, "_list_exercises", lambda: print("φ ≤ é \udcff") or 0)
+    assert main(["exercises", "list"]) == 0
+    assert stream.buffer.getvalue() == "? ? é ?\n".encode("cp1252")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("unbuffered", [False, True])
+@pytest.mark.parametrize("arguments", ["exercises list", "train --help", "devices"])
+def test_an_output_that_cannot_be_written_is_told_once(arguments, unbuffered):
+    with Path("/dev/full").open("w") as full:
+        done = command(*arguments.split(), unbuffered=unbuffered, stdout=full)
+    assert done.returncode == 1
+    assert done.stderr == b"npylstm: cannot write to standard output: No space left on device\n"
+
+
+class Gone(io.StringIO):
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def write(self, text):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [BrokenPipeError(errno.EPIPE, "Broken pipe"), OSError(errno.EINVAL, "Invalid")]
+)
+def test_a_reader_that_has_gone_is_no_error_on_any_system(monkeypatch, capsys, error):
+    monkeypatch.setattr(sys, "stdout", Gone(error))
+    assert main(["exercises", "list"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("_without_pictures")
+def test_a_run_whose_reader_has_gone_is_complete_and_says_nothing_else(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdout", Gone(BrokenPipeError(errno.EPIPE, "Broken pipe")))
+    assert main(["train", *QUICK, "--out", "run"]) == 0
+    assert capsys.readouterr().err == ""
+    assert Path("run/model.npz").exists()
+
+
+def test_a_closed_standard_output_is_no_error(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["devices"]) == 0
+
+
+def test_a_disk_that_fills_while_pictures_are_drawn_is_told_with_the_file(capsys, monkeypatch):
+    fsync = os.fsync
+
+    def full(descriptor):
+        if list(Path("run").glob("curves.png*")):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert main(["train", *QUICK, "--out", "run"]) == 1
+    err = capsys.readouterr().err
+    assert err.count("No space left on device") == err.count("\n") == 1
+    assert str(Path("run", "curves.png")) in err
+    assert not list(Path("run").glob("curves.png*"))
+
+
+def test_few_digits_are_refused_in_words_of_the_command_line(capsys):
+    write_digits(Path("few"), n=100)
+    line = refused(capsys, "train", "--data", "few")
+    assert "--batch-size must be at most the 92 training sequences, got 128" in line
+
+
+@pytest.mark.usefixtures("_without_pictures")
+def test_a_folder_of_less_than_five_thousand_digits_can_be_trained_on(capsys):
+    write_digits(Path("few"), n=100)
+    options = ["--data", "few", "--batch-size", "90", "--hidden-size", "4", "--epochs", "1"]
+    assert main(["train", *options]) == 0
+
+
+@pytest.mark.parametrize("rate", ["10", "1e10"])
+def test_a_learning_rate_at_which_nothing_can_come_of_it_gets_advice(capsys, rate):
+    options = ["--hidden-size", "4", "--epochs", "2", "--learning-rate", rate]
+    assert main(["train", *options]) == 1
+    err = capsys.readouterr().err
+    assert "guessing" in err
+    assert "try a smaller --learning-rate, or --clip-norm 1" in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("_without_pictures")
+def test_a_run_that_ends_worse_than_guessing_gets_the_same_advice(capsys):
+    options = ["--optimizer", "sgd", "--learning-rate", "10", "--hidden-size", "28"]
+    assert main(["train", *options, "--epochs", "1", "--out", "run"]) == 1
+    out, err = capsys.readouterr()
+    assert "test accuracy" in out
+    assert "worse than guessing; try a smaller --learning-rate" in err
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("hidden_size must be 3", "--hidden-size must be 3"),
+        ("path='unroll' takes threads = 1", "--path unroll takes --threads 1"),
+        ("device='gpu' cannot be used: no data", "--device gpu cannot be used: no data"),
+        ("no such folder: /data/hidden_size", "no such folder: /data/hidden_size"),
+        ("params['hidden_size'] must be", "params['hidden_size'] must be"),
+        ("A has no setting data; it has data, path", "A has no setting data; it has data, path"),
+        ("data must be a path", "--data must be a path"),
+    ],
+)
+def test_names_of_arguments_become_options_and_nothing_else(message, shown):
+    names = {"hidden_size", "path", "threads", "device", "data"}
+    options = {name: f"--{name.replace('_', '-')}" for name in names}
+    assert in_options(message, options) == shown
+
+
+@pytest.mark.parametrize(
+    ("platform", "path", "shown"),
+    [
+        ("linux", "my run", "'my run'"),
+        ("darwin", "it's", "'it'\"'\"'s'"),
+        ("win32", "my run", '"my run"'),
+        ("win32", "R&D", '"R&D"'),
+        ("win32", r"C:\runs\lstm28", r"C:\runs\lstm28"),
+    ],
+)
+def test_hints_can_be_pasted_into_the_shell_of_the_system(monkeypatch, platform, path, shown):
+    monkeypatch.setattr(sys, "platform", platform)
+    assert quoted(path) == shown
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pipes break another way")

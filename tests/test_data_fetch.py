@@ -10,10 +10,10 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 
 import pytest
 
+from npylstm import files
 from npylstm.data import fetch
 from npylstm.data.fetch import fetch_mnist
 from npylstm.data.mnist import FILES
@@ -86,6 +86,18 @@ class Mirror(BaseHTTPRequestHandler):
         self.answer(packed[:10], length=len(packed))
         self.server.closing.wait(60)
 
+    def dripping(self, packed):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(packed)))
+        self.end_headers()
+        while not self.server.closing.wait(0.05):
+            self.wfile.write(b"x")
+
+    def dripping_header(self, packed):
+        self.wfile.write(b"HTTP/1.0 200 OK\r\nX: ")
+        while not self.server.closing.wait(0.05):
+            self.wfile.write(b"x")
+
     def hung_up(self, packed):
         pass
 
@@ -100,6 +112,12 @@ class Mirror(BaseHTTPRequestHandler):
 
     def to_a_file(self, packed):
         self.redirect(f"file://{self.path}")
+
+    def to_ftp(self, packed):
+        self.redirect("ftp://127.0.0.1:1/file.gz")
+
+    def to_data(self, packed):
+        self.redirect("data:text/plain,digits")
 
     def to_nonsense(self, packed):
         self.redirect("http://[")
@@ -159,11 +177,15 @@ FAULTS = {
     "endless": "SHA-256 of the decompressed bytes is",
     "mute": "timed out",
     "stalled": "timed out",
+    "dripping": "not complete after 0.5 seconds",
+    "dripping_header": "not complete after 0.5 seconds",
     "hung_up": "closed connection without response",
     "not_http": "BadStatusLine",
     "loop": "infinite loop",
     "chain": "infinite loop",
     "to_a_file": "Redirection to url 'file:",
+    "to_ftp": "unknown url type: ftp",
+    "to_data": "Redirection to url 'data:",
     "to_nonsense": "Invalid IPv6 URL",
     "chunks": "IncompleteRead",
 }
@@ -179,7 +201,7 @@ def test_a_whole_download(server, tmp_path, kind):
 @pytest.mark.parametrize("fault", FAULTS)
 def test_the_next_mirror_is_tried(server, tmp_path, fault):
     mirrors = [f"{server.address}/{fault}", f"{server.address}/good"]
-    assert_complete(fetch_mnist(tmp_path, mirrors, timeout=0.2))
+    assert_complete(fetch_mnist(tmp_path, mirrors, 0.2, 0.5))
     assert server.requests.count(f"/{fault}/train-labels-idx1-ubyte.gz") == 0, "asked again"
 
 
@@ -187,7 +209,7 @@ def test_the_next_mirror_is_tried(server, tmp_path, fault):
 def test_a_failure_says_what_happened_and_leaves_the_cache_clean(server, tmp_path, fault):
     mirror = f"{server.address}/{fault}"
     with pytest.raises(ConnectionError, match=FAULTS[fault]) as error:
-        fetch_mnist(tmp_path, [mirror], timeout=0.2)
+        fetch_mnist(tmp_path, [mirror], 0.2, 0.5)
     assert f"{mirror}/train-images-idx3-ubyte.gz" in str(error.value)
     assert not list((tmp_path / "mnist").iterdir())
 
@@ -250,6 +272,7 @@ def test_a_cache_that_cannot_be_a_folder_is_an_os_error(server, tmp_path):
         ({"mirrors": "http://127.0.0.1"}, "mirrors must be .*, got 'http"),
         ({"timeout": 0}, "timeout must be .*, got 0"),
         ({"timeout": float("nan")}, "timeout must be .*, got nan"),
+        ({"total_timeout": -1}, "total_timeout must be .*, got -1"),
     ],
 )
 def test_bad_arguments_are_named(tmp_path, arguments, message):
@@ -257,6 +280,19 @@ def test_bad_arguments_are_named(tmp_path, arguments, message):
         fetch_mnist(tmp_path, **arguments)
 
 
+@pytest.mark.parametrize("url", ["file:///etc/hosts", "data:text/plain,x", "ftp://127.0.0.1:1/"])
+def test_nothing_but_http_is_asked(server, tmp_path, url):
+    with pytest.raises(ConnectionError, match="unknown url type"):
+        fetch_mnist(tmp_path, [url])
+
+
+def test_the_cache_is_where_the_system_wants_it(server, tmp_path, monkeypatch):
+    monkeypatch.delenv("NPYLSTM_CACHE", raising=False)
+    monkeypatch.setattr(files, "user_cache_path", lambda name, appauthor: tmp_path / name)
+    assert fetch_mnist(mirrors=[f"{server.address}/good"]) == tmp_path / "npylstm" / "mnist"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="where Linux wants it")
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
@@ -270,7 +306,7 @@ def test_the_cache_is_where_the_user_wants_it(server, tmp_path, monkeypatch, var
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value and str(tmp_path / value))
-    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
     folder = fetch_mnist(mirrors=[f"{server.address}/good"])
     assert folder == tmp_path / expected
     assert_complete(folder)
@@ -280,6 +316,7 @@ def test_the_cache_is_where_the_user_wants_it(server, tmp_path, monkeypatch, var
 
 CHILD = """
 import json, sys
+from npylstm import files
 from npylstm.data import fetch
 fetch.SHA256 = json.loads(sys.argv[1])
 fetch.fetch_mnist(sys.argv[2], [sys.argv[3]])

@@ -12,7 +12,7 @@ from dataclasses import asdict, fields, replace
 
 import numpy as np
 import pytest
-from draw_mnist_sample import idx_bytes
+from standin_digits import write_digits
 
 from npylstm import files
 from npylstm.models import checkpoint
@@ -24,16 +24,6 @@ ODD = [
     *(None, True, -1, 0, 1, 1.5, 10**9, 10**400, -0.5, math.nan, math.inf, "x", "", "1"),
     *([], [[]], [1], {}, {"a": 1}, [[1, 2.0, 2.0]], [[2, 2.0, 2.0, 0.5]], [None] * 4),
 ]
-
-
-def write_digits(folder, seed=0, n=33):
-    """Write a small data set under the names of MNIST."""
-    rng = np.random.default_rng(seed)
-    folder.mkdir()
-    for name in ("train", "t10k"):
-        images, labels = rng.integers(0, 256, (n, 28, 28)), rng.integers(0, 10, n)
-        (folder / f"{name}-images-idx3-ubyte").write_bytes(idx_bytes(images.astype(np.uint8)))
-        (folder / f"{name}-labels-idx1-ubyte").write_bytes(idx_bytes(labels.astype(np.uint8)))
 
 
 @pytest.fixture

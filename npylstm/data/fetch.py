@@ -6,10 +6,13 @@ SHA-256 of the bytes after decompression, which every faithful copy of MNIST sha
 
 import hashlib
 import os
+import threading
 import urllib.request
 import warnings
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, wait
+from functools import partial
 from http.client import HTTPException
 from io import BufferedIOBase, BytesIO
 from pathlib import Path
@@ -19,7 +22,7 @@ from tqdm import tqdm
 
 from npylstm.checks import check_number
 from npylstm.data.idx import BROKEN, decompressed, read_at_most
-from npylstm.files import write_atomically
+from npylstm.files import cache_folder, write_atomically
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist",  # PyTorch's
@@ -39,6 +42,7 @@ def fetch_mnist(
     cache: str | os.PathLike[str] | None = None,
     mirrors: Sequence[str] = MIRRORS,
     timeout: float = 30.0,
+    total_timeout: float = 600.0,
 ) -> Path:
     """Download the four files of MNIST, unless sound copies lie in the cache already.
 
@@ -48,11 +52,13 @@ def fetch_mnist(
     ----------
     cache
         The cache of this package; MNIST goes to its subfolder `mnist`. None means
-        `$NPYLSTM_CACHE`, or else `$XDG_CACHE_HOME/npylstm`, or else `~/.cache/npylstm`.
+        `$NPYLSTM_CACHE`, or else where the system wants it: `~/.cache/npylstm` on Linux.
     mirrors
         Addresses of folders with the four files, tried in this order.
     timeout
         Seconds without an answer after which a mirror is given up.
+    total_timeout
+        Seconds after which a mirror is given up although it goes on answering.
 
     Returns
     -------
@@ -74,22 +80,16 @@ def fetch_mnist(
     """
     if isinstance(mirrors, str) or not mirrors:
         raise ValueError(f"mirrors must be a non-empty list of addresses, got {mirrors!r}")
-    check_number("timeout", timeout, 0, 1e6, open_low=True)
-    folder = (_default_cache() if cache is None else Path(cache)) / "mnist"
+    for name, seconds in (("timeout", timeout), ("total_timeout", total_timeout)):
+        check_number(name, seconds, 0, 1e6, open_low=True)
+    folder = (cache_folder() if cache is None else Path(cache)) / "mnist"
     folder.mkdir(parents=True, exist_ok=True)
     queue = deque(mirrors)
     for name in SHA256:
         path = folder / f"{name}.gz"
         if not path.exists() or not _is_sound(path):
-            write_atomically(path, _download(name, queue, timeout))
+            write_atomically(path, _download(name, queue, timeout, total_timeout))
     return folder
-
-
-def _default_cache() -> Path:
-    """Return the folder in which this package keeps what it downloads."""
-    if own := os.environ.get("NPYLSTM_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "npylstm"
 
 
 def _is_sound(path: Path) -> bool:
@@ -110,7 +110,7 @@ def _verify(file: BufferedIOBase, name: str) -> None:
         raise ValueError(f"SHA-256 of the decompressed bytes is {digest}, expected {SHA256[name]}")
 
 
-def _download(name: str, mirrors: deque[str], timeout: float) -> bytearray:
+def _download(name: str, mirrors: deque[str], timeout: float, total_timeout: float) -> bytearray:
     """Return the file from the first mirror whose copy is the published one.
 
     A mirror that fails moves to the back, so that the next file is not held up by it again.
@@ -119,7 +119,7 @@ def _download(name: str, mirrors: deque[str], timeout: float) -> bytearray:
     for mirror in list(mirrors):
         url = f"{mirror.rstrip('/')}/{name}.gz"
         try:
-            packed = _get(url, timeout)
+            packed = _within(total_timeout, partial(_get, url, timeout))
             _verify(BytesIO(packed), name)
             return packed
         except (OSError, HTTPException, *BROKEN) as error:
@@ -130,11 +130,53 @@ def _download(name: str, mirrors: deque[str], timeout: float) -> bytearray:
     raise ConnectionError(f"no mirror delivered {name}:{''.join(failures)}")
 
 
+def _within(seconds: float, work: Callable[[], bytearray]) -> bytearray:
+    """Return work(), or raise TimeoutError after some seconds; what then still runs is left alone.
+
+    A limit for each read doesn't stop a server that sends a byte now and then, in a header or in
+    the file, nor a search for an address without end.
+    """
+    done: Future[bytearray] = Future()
+    threading.Thread(target=_settle, args=(done, work), daemon=True).start()
+    wait([done], seconds)
+    if not done.done():
+        raise TimeoutError(f"not complete after {seconds:g} seconds")
+    try:
+        return done.result()
+    finally:
+        del done  # or the error and its future would keep each other, and a connection, alive
+
+
+def _settle(done: Future[bytearray], work: Callable[[], bytearray]) -> None:
+    try:
+        done.set_result(work())
+    except BaseException as error:
+        done.set_exception(error)
+    finally:
+        del done
+
+
 def _get(url: str, timeout: float) -> bytearray:
     file_name = url.rpartition("/")[-1]
     request = urllib.request.Request(url, headers={"User-Agent": "npylstm"})
     with (
-        urllib.request.urlopen(request, timeout=timeout) as response,
+        _opener().open(request, timeout=timeout) as response,
         tqdm.wrapattr(response, "read", total=response.length, desc=file_name) as body,
     ):
         return read_at_most(body, MAX_BYTES)
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """Return an opener for http and https alone, whatever a mirror redirects to."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler,
+        urllib.request.UnknownHandler,
+        urllib.request.HTTPHandler,
+        urllib.request.HTTPSHandler,
+        urllib.request.HTTPDefaultErrorHandler,
+        urllib.request.HTTPRedirectHandler,
+        urllib.request.HTTPErrorProcessor,
+    ):
+        opener.add_handler(handler())
+    return opener

@@ -67,7 +67,7 @@ class Run:
         self._fingerprint = _fingerprint(mnist.train, mnist.test)
         self._began_with = {"npylstm": npylstm.__version__, "numpy": np.__version__}
         self.train_set, self.test_set = self._examples(mnist.train), self._examples(mnist.test)
-        self._start = self.trainer.start(settings.dtype, self.device)
+        self._start = self._first_state()
         self._states(self._start)  # what cannot be trained is refused before there is a folder
         self.state = self._load()
 
@@ -136,6 +136,11 @@ class Run:
         """How many steps are done, and how many there are in all."""
         done = len(self.state.history) * self._batches + self.state.batch
         return done, self.settings.epochs * self._batches
+
+    @property
+    def learned_nothing(self) -> bool:
+        """Whether the last epoch was worse than guessing, by more than chance makes a loss."""
+        return bool(self.state.history) and self.state.history[-1].train_loss > 1.1 * GUESSING
 
     @property
     def _batches(self) -> int:
@@ -240,7 +245,9 @@ class Run:
             "gradients": norms,
         }
         for name, figure in figures.items():
-            figure.savefig(self._path(f"{name}.png"), dpi=120)
+            picture = io.BytesIO()
+            figure.savefig(picture, dpi=120)
+            write_atomically(self._path(f"{name}.png"), picture.getvalue())
         return [self._path(f"{name}.png") for name in figures]
 
     def _path(self, name: str) -> Path:
@@ -249,6 +256,15 @@ class Run:
     def _examples(self, digits: Digits) -> Examples:
         xs = row_sequences(digits.images, self.settings.dtype)
         return Examples(**to_device({"xs": xs, "labels": digits.labels}, self.device))
+
+    def _first_state(self) -> TrainingState:
+        try:
+            return self.trainer.start(self.settings.dtype, self.device)
+        except (MemoryError, ValueError) as error:  # what NumPy says of an array that is too big
+            raise ValueError(
+                f"hidden_size and layers must make a network that memory can hold, got "
+                f"{self.settings.hidden_size} and {self.settings.layers}"
+            ) from error
 
     def _states(self, state: TrainingState) -> Iterator[TrainingState]:
         return self.trainer.states(state, self.train_set, self.test_set, self.settings.epochs)

@@ -97,7 +97,7 @@ class RunSettings:
     activation: str | None = _setting(
         None,
         "cell",
-        "the function φ that makes h in an rnn or irnn, and the candidate in a gru",
+        "the function that makes h in an rnn or irnn, and the candidate in a gru",
         choices=ACTIVATIONS,
         unset="tanh; relu for irnn",
     )
@@ -298,7 +298,8 @@ def _checked(name: str, value: Any, annotation: Any) -> Any:
     kind = get_args(annotation)[0] if isinstance(annotation, UnionType) else annotation
     value = value.item() if isinstance(value, np.generic) else value
     if kind is float:
-        check_number(name, value)
+        if not isinstance(value, float):  # whether a float is in its range, its user checks
+            check_number(name, value)
         return float(value)
     kind = get_origin(kind) or kind
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):

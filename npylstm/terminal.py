@@ -1,0 +1,115 @@
+"""What a command says and how: output to any terminal, errors in the words of the command line."""
+
+import contextlib
+import errno
+import os
+import re
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+
+class OutputLost(Exception):
+    """Standard output takes no more; `closed` says whether its reader has gone."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error.strerror)
+        # A pipe without a reader is an invalid argument to Windows.
+        self.closed = isinstance(error, BrokenPipeError) or error.errno == errno.EINVAL
+
+
+class Output:
+    """Standard output whose failures are told from a file's, and to which any text can go.
+
+    What the terminal's encoding lacks is written as `?`. Everything else is the stream's own.
+
+    Parameters
+    ----------
+    stream : file or None
+        Where to write; None, which Python has for a closed standard output, swallows all.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write text; raise OutputLost if it can't be."""
+        if self._stream is not None:
+            encoding = getattr(self._stream, "encoding", None) or "utf-8"
+            shown = text.encode(encoding, "replace").decode(encoding)
+            try:
+                self._stream.write(shown)
+            except OSError as error:
+                raise OutputLost(error) from error
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on all that was written; raise OutputLost if it can't be."""
+        if self._stream is not None:
+            try:
+                self._stream.flush()
+            except OSError as error:
+                raise OutputLost(error) from error
+
+    def abandon(self) -> None:
+        """Let the stream end in nothing, or Python would complain once more when it exits."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            descriptor = self.fileno()
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, descriptor)
+            os.close(nowhere)
+
+
+def one_line(error: BaseException) -> str:
+    """Say what went wrong, with the file's name where there is one."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f": {error.filename}" if error.filename is not None else ""
+        return f"{error.strerror}{where}"
+    if isinstance(error, MemoryError):
+        return f"not enough memory: {error}".removesuffix(": ")
+    return str(error)
+
+
+def in_options(message: str, options: Mapping[str, str]) -> str:
+    """Put options in the place of arguments' names: `--hidden-size` for `hidden_size`.
+
+    Parameters
+    ----------
+    message : str
+        Of an error that one of our checks raised.
+    options : dict of str to str
+        The option of each argument.
+
+    Notes
+    -----
+    A name of several words is one wherever it stands. A single word, such as `data`, is a name
+    only where something is said of it as one: at the start, with a value, or before "must".
+    """
+    if not options:
+        return message
+    text, rest, others = message.partition("; it has ")  # a list of what the cell has, as it has it
+    name = "|".join(sorted(map(re.escape, options), key=len, reverse=True))
+    free = rf"(?<![\w.\-/\['])({name})"
+
+    def option(match: re.Match[str]) -> str:
+        value = f" {match[2]}" if match.lastindex == 2 else ""
+        return options[match[1]] + value
+
+    text = re.sub(rf"{free} ?= ?'?([\w.\-]+)'?", option, text)
+    text = re.sub(rf"{free}(?= must\b)", option, text)
+    text = re.sub(rf"^({name})\b(?= )", option, text)
+    text = re.sub(rf"{free}\b", lambda m: option(m) if "_" in m[1] else m[1], text)
+    return text + rest + others
+
+
+def quoted(path: str | os.PathLike[str]) -> str:
+    """Quote a path so that it can be pasted into a command line of this system."""
+    text = str(Path(path))
+    if sys.platform != "win32":
+        return shlex.quote(text)
+    return text if re.fullmatch(r"[\w.:\\/~-]+", text) else f'"{text}"'  # no path has a " in it
