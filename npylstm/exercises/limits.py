@@ -42,7 +42,10 @@ def call_with_limit(function: Callable[[], Value], seconds: float) -> Value:
             outcome["value"] = function()
         except BaseException as error:
             outcome["error"] = error
+        finally:
+            sys.setrecursionlimit(max(recursion_limit, sys.getrecursionlimit()))
 
+    recursion_limit = sys.getrecursionlimit()
     thread = threading.Thread(target=work, daemon=True)
     profiler = threading.getprofile()
     try:

@@ -5,7 +5,6 @@ be stopped, and says before each step what it is about to do, so that the step t
 left out in a second run.
 """
 
-import builtins
 import dis
 import json
 import os
@@ -112,12 +111,17 @@ class _Tools:
     """What a verdict rests on, NumPy and Python's built-in functions, to be put back in place."""
 
     def __init__(self) -> None:
-        modules = [m for name, m in sys.modules.items() if name.partition(".")[0] == "numpy"]
-        self.originals = [(m, dict(vars(m))) for m in (builtins, json, *modules)]
+        self.modules = {
+            name: module
+            for name, module in sys.modules.items()
+            if name.partition(".")[0] in ("builtins", "json", "numpy", "warnings")
+        }
+        self.originals = [(module, dict(vars(module))) for module in self.modules.values()]
 
     def restore(self) -> list[str]:
         """Undo all replacements, and name what had been replaced."""
-        replaced = []
+        replaced = [n for n, module in self.modules.items() if sys.modules.get(n) is not module]
+        sys.modules.update(self.modules)
         for module, original in self.originals:
             now = vars(module)
             for name, value in original.items():
@@ -225,10 +229,18 @@ def _equals_solution(task: str, answer: Any) -> bool:
 
 
 def _instructions(code: CodeType) -> list[tuple[str, Any]]:
-    """List what a function does; comments, docstring and type hints leave no trace in it."""
+    """List what a function does; comments, docstring and type hints leave no trace in it.
+
+    Left out is what depends on the file around it: Python looks up the functions of a module that
+    the same file imports in a way of its own.
+    """
     return [
-        (one.opname, _instructions(one.argval) if isinstance(one.argval, CodeType) else one.argval)
+        (
+            one.opname.replace("LOAD_METHOD", "LOAD_ATTR"),
+            _instructions(one.argval) if isinstance(one.argval, CodeType) else one.argval,
+        )
         for one in dis.get_instructions(code)
+        if one.opname != "PUSH_NULL" and one.opcode not in (*dis.hasjrel, *dis.hasjabs)
     ]
 
 
