@@ -44,9 +44,13 @@ def test_start_writes_a_stub_and_a_notebook_for_every_part(tmp_path):
 
 
 def test_start_writes_source_notebooks_for_teachers(tmp_path):
-    written = start(tmp_path, source=True)
-    assert {path.suffix for path in written} == {".ipynb"}
-    assert all("BEGIN SOLUTION" in path.read_text(encoding="utf-8") for path in written)
+    written = start(tmp_path / "lstm", source=True)
+    notebooks = [path for path in written if path.parent.name == "lstm"]
+    assert {path.suffix for path in notebooks} == {".ipynb"}
+    assert len(notebooks) == len(PARTS)
+    assert all("BEGIN SOLUTION" in path.read_text(encoding="utf-8") for path in notebooks)
+    answers = set(written) - set(notebooks)
+    assert {path.parent for path in answers} == {tmp_path / "lstm-answers"}  # not for nbgrader
 
 
 def test_start_overwrites_nothing(tmp_path):

@@ -21,10 +21,16 @@ from npylstm.exercises.sources import solved
 IMPORT = "import numpy as np\n\n\n"
 SIGMOID, TANH = solved("sigmoid"), solved("tanh_backward")
 RIGHT = IMPORT + SIGMOID
+SOLUTIONS = str(Path(npylstm.__file__).parent / "exercises" / "solutions.py")
 BOTH = RIGHT + "\n\n" + TANH
 
 posix = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs POSIX")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
+
+
+def some(*cases, quick=3):
+    """Run the first few cases always, and all of them with the slow tests: each is a process."""
+    return [*cases[:quick], *(pytest.param(case, marks=pytest.mark.slow) for case in cases[quick:])]
 
 
 def as_notebook(*cells):
@@ -177,7 +183,7 @@ def test_a_socket_is_left_out(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "raw",
-    [
+    some(
         "\ufeff".encode() + BOTH.encode(),
         BOTH.encode("utf-16"),
         BOTH.encode("utf-16-le"),
@@ -188,7 +194,7 @@ def test_a_socket_is_left_out(tmp_path, monkeypatch):
         BOTH.replace("    ", "\t").encode(),
         b"from __future__ import annotations\n" + BOTH.encode(),
         b"from __future__ import annotations\ndef f(x: Unknown): pass\n" + BOTH.encode(),
-    ],
+    ),
 )
 def test_sources_are_read_however_they_were_saved(tmp_path, raw):
     report = check_file(python_file(tmp_path, raw))
@@ -218,7 +224,7 @@ def test_a_notebook_of_the_old_format_is_read(tmp_path):
 
 @pytest.mark.parametrize(
     "cell",
-    [
+    some(
         "for i in range(3):\n    pass\n    break\nbreak",
         "return 3",
         "x = (1,",
@@ -235,7 +241,7 @@ def test_a_notebook_of_the_old_format_is_read(tmp_path):
         "def f():\n    f()\nf()",
         "input('name?')",
         "await nothing",
-    ],
+    ),
 )
 def test_an_error_costs_only_its_own_statement(tmp_path, cell):
     path = tmp_path / "mine.ipynb"
@@ -247,7 +253,7 @@ def test_an_error_costs_only_its_own_statement(tmp_path, cell):
 
 @pytest.mark.parametrize(
     "cell",
-    [
+    some(
         "np.tanh?",
         "?np.tanh",
         "x = !echo here\nassert x == ['here']",
@@ -263,7 +269,7 @@ def test_an_error_costs_only_its_own_statement(tmp_path, cell):
         "display(np.zeros(3))",
         "get_ipython()",
         "import asyncio\nawait asyncio.sleep(0)",
-    ],
+    ),
 )
 def test_what_works_in_a_notebook_works_here(tmp_path, cell):
     pytest.importorskip("IPython")
@@ -291,6 +297,7 @@ def test_statements_other_than_definitions_count(tmp_path):
     assert check_file(python_file(tmp_path, text)).ok
 
 
+@pytest.mark.slow
 def test_a_long_session_leaves_time_for_the_answers(tmp_path):
     loops = "while True:\n    pass\n" * 30
     report = check_file(python_file(tmp_path, loops + BOTH), time_limit=0.3, total_limit=8)
@@ -313,7 +320,7 @@ def test_without_ipython_a_notebook_says_what_to_install(tmp_path):
 # ---------------------------------------------------------------- which answer counts
 
 
-@pytest.mark.parametrize("wrong", ["1 / (1 + z)", "unknown(z)", "return return"])
+@pytest.mark.parametrize("wrong", some("1 / (1 + z)", "unknown(z)", "return return"))
 def test_a_wrong_answer_counts_more_than_an_untouched_stub(tmp_path, wrong):
     from npylstm.exercises import start
 
@@ -367,7 +374,7 @@ def test_points_are_of_what_was_set(tmp_path):
 
 @pytest.mark.parametrize(
     "spoil",
-    [
+    some(
         "import builtins\nbuiltins.all = builtins.bool = lambda *a: True",
         "np.max = np.all = np.allclose = np.isfinite = lambda *a, **k: True",
         "import sys\nsys.modules['numpy'] = None",
@@ -382,7 +389,7 @@ def test_points_are_of_what_was_set(tmp_path):
         "import sys\nsys.setrecursionlimit(20)",
         "import sys\nsys.stdout.close()",
         "open('written.txt', 'w').write('x')",
-    ],
+    ),
 )
 def test_what_one_statement_changes_does_not_change_the_verdicts(tmp_path, spoil, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -398,7 +405,7 @@ def test_what_one_statement_changes_does_not_change_the_verdicts(tmp_path, spoil
 @posix
 @pytest.mark.parametrize(
     "end",
-    [
+    some(
         "os._exit(0)",
         "os.kill(os.getpid(), signal.SIGKILL)",
         "os.kill(os.getpid(), signal.SIGTERM)",
@@ -410,7 +417,7 @@ def test_what_one_statement_changes_does_not_change_the_verdicts(tmp_path, spoil
         "bytearray(1 << 40)",
         "np.ones(1 << 36)",
         "deep(0)",
-    ],
+    ),
 )
 @pytest.mark.parametrize("where", ["answer", "statement"])
 def test_a_step_that_ends_the_process_costs_only_itself(tmp_path, end, where):
@@ -478,10 +485,12 @@ def test_ending_the_grader_ends_its_workers(tmp_path):
 
 
 @posix
+@pytest.mark.slow
 def test_memory_and_files_have_a_limit(tmp_path):
     text = (
         "blocks = []\nfor _ in range(64):\n    blocks.append(bytearray(1 << 28))\n"
-        "with open('big', 'wb') as file:\n    for _ in range(40):\n        file.write(bytes(1 << 24))\n"
+        "with open('big', 'wb') as file:\n    for _ in range(40):\n"
+        "        file.write(bytes(1 << 24))\n"
     )
     report = check_file(python_file(tmp_path, text + BOTH), time_limit=30)
     assert report.points == 2
@@ -505,7 +514,7 @@ def test_students_can_not_import_each_other(tmp_path):
         IMPORT + "\n\n".join([SIGMOID, TANH]).replace("z)", "z )"),
         "import numpy as np\nfrom pathlib import Path\nimport importlib.util\n"
         "text = open(importlib.util.find_spec('numpy').origin).read()\n"
-        f"exec(open({str(Path(npylstm.__file__).parent / 'exercises' / 'solutions.py')!r}).read())\n",
+        f"exec(open({SOLUTIONS!r}).read())\n",
     ],
 )
 def test_the_packages_own_solution_is_marked_for_the_teacher(tmp_path, text):
@@ -521,10 +530,9 @@ def test_the_packages_own_solution_is_marked_for_the_teacher(tmp_path, text):
 
 
 def test_solutions_loaded_from_their_file_count_nothing(tmp_path):
-    place = str(Path(npylstm.__file__).parent / "exercises" / "solutions.py")
     text = (
         "import importlib.util as u\n"
-        f"spec = u.spec_from_file_location('mine', {place!r})\n"
+        f"spec = u.spec_from_file_location('mine', {SOLUTIONS!r})\n"
         "module = u.module_from_spec(spec)\nspec.loader.exec_module(module)\n"
         "sigmoid = module.sigmoid\n"
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from npylstm.checks import check_choice, check_number
 from npylstm.exercises.grading import Grading, Journal, judge_all, state_key, table_of, write_pages
-from npylstm.exercises.handouts import notebook, stub_file
+from npylstm.exercises.handouts import answers, notebook, stub_file
 from npylstm.exercises.judging import check_submission
 from npylstm.exercises.processes import end_workers
 from npylstm.exercises.report import Report
@@ -65,7 +65,9 @@ def start(
         Is made if need be.
     source : bool
         Write a teacher's source notebooks, with solutions, hidden tests and points for nbgrader,
-        and answers to the questions of the course's notebooks, instead of what students get.
+        instead of what students get; and the answers to the questions in the course's notebooks,
+        into a folder beside it whose name ends in "-answers": nbgrader hands to students whatever
+        else lies in the folder of an assignment.
     parts, tasks : iterable of str
         Hand out only these parts and these exercises.
 
@@ -88,11 +90,14 @@ def start(
         texts[folder / f"{part}.ipynb"] = notebook(part, chosen, source=source)
         if not source:
             texts[folder / f"{part}.py"] = stub_file(part, chosen)
+    if source:
+        beside = folder.resolve().with_name(f"{folder.resolve().name}-answers")
+        texts |= {beside / name: text for name, text in answers().items()}
     for path in texts:
         if path.exists():
             raise FileExistsError(f"folder: {path} exists already, and nothing is overwritten")
-    folder.mkdir(parents=True, exist_ok=True)
     for path, text in texts.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return list(texts)
 

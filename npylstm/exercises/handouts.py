@@ -5,6 +5,7 @@ between marks, hidden tests between marks, points; the student's notebook is the
 what stands between the marks.
 """
 
+import importlib.resources
 import json
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -72,6 +73,13 @@ def notebook(part: str, chosen: Collection[str] = TASKS, *, source: bool) -> str
         "nbformat_minor": 5,
     }
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+def answers() -> dict[str, str]:
+    """Read the answers to the questions in the course's notebooks, by file name."""
+    folder = importlib.resources.files("npylstm.exercises") / "answers"
+    files = sorted(folder.iterdir(), key=lambda file: file.name)
+    return {file.name: file.read_text(encoding="utf-8") for file in files}
 
 
 def _task_cells(task: Task, source: bool) -> list[dict[str, Any]]:
