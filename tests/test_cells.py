@@ -19,9 +19,14 @@ from npylstm.analysis.numerical import check_layer
 from npylstm.cells.activations import ACTIVATIONS
 from npylstm.cells.base import map_state
 from npylstm.cells.gru import GRUCell
+from npylstm.cells.lru import LRUCell
 from npylstm.cells.lstm import LSTMCell, LSTMState
 from npylstm.cells.lstm_variant import PRESETS, LSTMVariant
+from npylstm.cells.min_gru import MinGRUCell
+from npylstm.cells.min_lstm import MinLSTMCell
+from npylstm.cells.mlstm import MLSTMCell
 from npylstm.cells.rnn import RNNCell, RNNState
+from npylstm.cells.slstm import SLSTMCell
 
 CELLS = {
     "lstm": LSTMCell(3, 4),
@@ -30,6 +35,11 @@ CELLS = {
     **{name: RNNCell(3, 4, name) for name in ACTIVATIONS},
     "rnn-clip": RNNCell(3, 4, preactivation_clip=0.8),
     **{name: LSTMVariant.preset(name, 3, 4, truncated=False) for name in PRESETS},
+    "min-gru": MinGRUCell(3, 4),
+    "min-lstm": MinLSTMCell(3, 4),
+    "slstm": SLSTMCell(3, 4, heads=2),
+    "mlstm": MLSTMCell(3, 4, heads=2),
+    "lru": LRUCell(3, 4),
 }
 every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
 
@@ -207,7 +217,9 @@ def test_float32_agrees_with_float64_to_its_precision(cell):
     assert_close(single, run(cell, *arguments), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", [name for name in CELLS if name not in ("relu", "identity")])
+@pytest.mark.parametrize(
+    "name", [name for name in CELLS if name not in ("relu", "identity", "mlstm", "lru")]
+)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("size", [1e4, 1e30])
 def test_saturated_units_stay_finite_and_raise_no_warning(name, dtype, size):

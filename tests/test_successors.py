@@ -20,6 +20,7 @@ from npylstm.cells import (
 from npylstm.cells.slstm import join_heads, split_heads
 from npylstm.models import SequenceModel, load_model, save_model
 from npylstm.sequence import Bidirectional, Recurrent, Stack, unroll, unroll_backward
+from npylstm.sequence.pieces import PiecesTape
 from npylstm.sequence.scan import scan
 from npylstm.training import RunSettings
 
@@ -242,7 +243,8 @@ def test_values_and_gradients_agree_with_pytorchs_autograd(cell, empty):
 @pytest.mark.parametrize("T", [1, 2, 3, 7, 8, 100])
 @pytest.mark.parametrize("axes", [(), (3,)], ids=str)
 @pytest.mark.parametrize("ends", [False, True], ids=["whole", "lengths"])
-def test_the_scan_gives_the_numbers_of_the_loop(cell, T, axes, ends):
+def test_the_scan_gives_the_numbers_of_the_loop(cell, T, axes, ends, monkeypatch):
+    monkeypatch.setattr("npylstm.sequence.scan.NUMBERS", 1)  # pieces of 16 steps
     params, xs, state0, doutputs, dstate = case(cell, T=T, axes=axes)
     lengths = [T, T // 2] if ends else None
     if ends:
@@ -293,6 +295,39 @@ def test_what_the_scan_can_not_do_takes_the_loop_and_says_why(cell):
     )
 
 
+# ------------------------------------------------------------------ the mLSTM's parallel form
+
+
+PARALLEL = [cell for cell in CELLS.values() if isinstance(cell, MLSTMCell)]
+
+
+@pytest.mark.parametrize("cell", PARALLEL, ids=["one", "heads", "exp"])
+@pytest.mark.parametrize("T", [1, 32, 33, 70])
+@pytest.mark.parametrize("axes", [(), (3,)], ids=str)
+@pytest.mark.parametrize("empty", [False, True], ids=["carried", "from-zero"])
+def test_the_parallel_form_gives_the_numbers_of_the_recurrent_one(cell, T, axes, empty):
+    params, xs, state0, doutputs, dstate = case(cell, T=T, axes=axes)
+    if empty:
+        state0 = cell.zero_state(xs[0])
+    results = [
+        run(Recurrent(cell, path), params, xs, state0, None, doutputs, dstate)
+        for path in ("fused", "unroll")
+    ]
+    assert_close(*results, rtol=1e-10, atol=1e-10)
+
+
+def test_the_parallel_form_is_taken_where_it_can_be_and_the_loop_elsewhere():
+    cell = CELLS["mlstm"]
+    params, xs, _, _, _ = case(cell)
+    _, _, tape = Recurrent(cell).forward(params, xs)
+    assert isinstance(tape, PiecesTape)
+    short = Recurrent(cell).forward(params, xs, lengths=[T, 2])
+    assert_close(short[0], Recurrent(cell, "unroll").forward(params, xs, lengths=[T, 2])[0])
+    shared = {name: np.stack([a, a]) for name, a in params.items()}
+    assert Recurrent(cell).forward(shared, xs)[0].shape == (T, 2, B, H)
+    assert Recurrent(cell).forward(params, xs, keep_tape=False)[2] is None
+
+
 # ------------------------------------------------------------------ the stabiliser
 
 
@@ -338,11 +373,13 @@ def test_gates_of_any_size_leave_everything_finite_from_an_empty_memory_on(cell,
     params["b"][cell.gate_columns["i"]] += size
     arguments = [a.astype(dtype) for a in (xs, doutputs)]
     params = {name: a.astype(dtype) for name, a in params.items()}
-    with np.errstate(all="raise", under="ignore"):
-        outputs, state, tape = Recurrent(cell, "unroll").forward(params, arguments[0])
-        results = Recurrent(cell, "unroll").backward(params, tape, arguments[1])
-    assert all(np.isfinite(a).all() for a in leaves((outputs, state, results)))
-    assert {a.dtype for a in leaves((outputs, state, results))} == {np.dtype(dtype)}
+    for path in ("auto", "unroll"):
+        layer = Recurrent(cell, path)
+        with np.errstate(all="raise", under="ignore"):
+            outputs, state, tape = layer.forward(params, arguments[0])
+            results = layer.backward(params, tape, arguments[1])
+        assert all(np.isfinite(a).all() for a in leaves((outputs, state, results)))
+        assert {a.dtype for a in leaves((outputs, state, results))} == {np.dtype(dtype)}
 
 
 def test_the_first_thing_an_slstm_sees_is_all_it_knows():

@@ -170,11 +170,7 @@ class MLSTMCell(Cell):
         self.check(params, x, state)
         _, C_prev, n_prev, m_prev = state
         xp = array_module(x)
-
-        z = x @ params["W_x"] * self._scale(x) + params["b"][..., None, :]
-        log_i, z_f, z_o, *qkv = (z[..., columns] for columns in self.gate_columns.values())
-        log_f, slope_f = log_forget(z_f, self.forget_gate)
-        o = sigmoid(z_o)
+        log_i, log_f, slope_f, o, *qkv = self.read(params, x)
 
         kept = log_f + m_prev
         memory_leads = (kept.real > 0) & (kept.real >= log_i.real)
@@ -223,15 +219,24 @@ class MLSTMCell(Cell):
         to_maximum = dm - dlog_i - dkept
         dlog_i = dlog_i + to_maximum * input_leads
         dkept = dkept + to_maximum * memory_leads
-        dz = xp.concatenate(
-            [dlog_i, dkept * slope_f, do * o * (1 - o), _row(dq), _row(dk), _row(dv)], axis=-1
+        dqkv = (_row(da) for da in (dq, dk, dv))
+        dx, grads = self.read_backward(
+            params, x, [dlog_i, dkept * slope_f, do * o * (1 - o), *dqkv]
         )
-
-        da = dz * self._scale(x)
-        grads = {"W_x": mT(x) @ da, "b": dz.sum(axis=-2)}
         dC_prev, dn_prev = _row(_each(f, 2) * dC, 3), _row(_each(f) * dn)
-        dstate_prev = MLSTMState(xp.zeros_like(dh), dC_prev, dn_prev, dkept)
-        return da @ mT(params["W_x"]), dstate_prev, grads
+        return dx, MLSTMState(xp.zeros_like(dh), dC_prev, dn_prev, dkept), grads
+
+    def read(self, params: Params, x: Array) -> tuple[Array, ...]:
+        """Return what x alone decides: ln i, ln f and its slope (B, N), o, q, k and v (B, H)."""
+        z = x @ params["W_x"] * self._scale(x) + params["b"][..., None, :]
+        log_i, z_f, z_o, q, k, v = (z[..., columns] for columns in self.gate_columns.values())
+        return log_i, *log_forget(z_f, self.forget_gate), sigmoid(z_o), q, k, v
+
+    def read_backward(self, params: Params, x: Array, dz: list[Array]) -> tuple[Array, Params]:
+        """Carry dz, one array for each of `gates`, back to x and to the parameters."""
+        dz_all = array_module(x).concatenate(dz, axis=-1)
+        da = dz_all * self._scale(x)
+        return da @ mT(params["W_x"]), {"W_x": mT(x) @ da, "b": dz_all.sum(axis=-2)}
 
     def _scale(self, x: Array) -> Array:
         """Return what x W_x is multiplied by (2N+4H,): 1/√d in the columns of k, 1 elsewhere."""

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from npylstm.backend import Array
-from npylstm.cells import Cell, Params
-from npylstm.sequence import fused_cupy, scan
+from npylstm.cells import Cell, MLSTMCell, Params
+from npylstm.sequence import fused_cupy, parallel, pieces, scan
 from npylstm.sequence.kernels import driver
 from npylstm.sequence.kernels.table import find_kernel
 from npylstm.sequence.unroll import Lengths, unroll_steps
@@ -86,8 +86,8 @@ def choose(run: Run, name: str = "auto") -> Path:
 
 
 def has_kernel(cell: Cell) -> bool:
-    """Whether a fused kernel, or a scan, runs the cell on NumPy arrays."""
-    return cell.linear or not isinstance(find_kernel(cell), str)
+    """Whether a fused kernel, a scan or a parallel form runs the cell on NumPy arrays."""
+    return cell.linear or type(cell) is MLSTMCell or not isinstance(find_kernel(cell), str)
 
 
 def _option_in_the_way(run: Run) -> str | None:
@@ -130,14 +130,25 @@ def _unroll(run: Run) -> tuple[Array, Any, Any]:
 
 
 def _scan_obstacle(run: Run) -> str | None:
-    return scan.obstacle(run.cell, run.state_mask, run.truncation)
+    return scan.obstacle(run.cell) or _option_in_the_way(run)
 
 
 def _scan_forward(run: Run) -> tuple[Array, Any, Any]:
-    return scan.forward(run.cell, run.params, run.xs, run.state0, run.lengths, run.keep_tape)
+    steps = scan.steps_together(run.cell, run.xs)
+    return pieces.run(scan.forward, steps, *run[:5], run.keep_tape)
+
+
+def _parallel_obstacle(run: Run) -> str | None:
+    obstacle = parallel.obstacle(run.cell, run.params, run.xs, run.lengths)
+    return obstacle or _option_in_the_way(run)
+
+
+def _parallel_forward(run: Run) -> tuple[Array, Any, Any]:
+    return pieces.run(parallel.forward, parallel.STEPS, *run[:5], run.keep_tape)
 
 
 PATHS = (
+    Path("fused", _parallel_obstacle, _parallel_forward),
     Path("fused", _scan_obstacle, _scan_forward),
     Path("fused", _gpu_obstacle, _gpu_forward),
     Path("fused", _numpy_obstacle, _numpy_forward),

@@ -22,10 +22,13 @@ from typing import Any, NamedTuple
 
 from npylstm.backend import AnyArray, Array, array_module
 from npylstm.cells import Cache, Cell, Params
-from npylstm.sequence.unroll import Lengths, alive_mask, check_gradients
+from npylstm.sequence.pieces import beside, living
+
+NUMBERS = 2**16
+"""How many numbers an array of h may have: a longer sequence is cut into pieces."""
 
 
-class ScanTape(NamedTuple):
+class ScanPiece(NamedTuple):
     """What a scan keeps: the cell's cache of all T B steps, f (T, B, H), and alive (T, B, 1)."""
 
     cell: Cell
@@ -33,64 +36,42 @@ class ScanTape(NamedTuple):
     fs: Array
     alive: AnyArray | None
 
-    def backward(
-        self,
-        params: Params,
-        doutputs: Array | None = None,
-        dstate: Any = None,
-        need_dxs: bool = True,  # noqa: ARG002  # they cost one product
-    ) -> tuple[Array, Any, Params]:
-        """Carry the loss gradient back; see `Layer.backward`."""
+    def backward(self, params: Params, dhs: Array, dstate: Any) -> tuple[Array, Any, Params]:
+        """Carry the gradients of all h, and of the last one, back."""
         cell, cache, fs, alive = self
-        xp, T = array_module(fs), len(fs)
-        check_gradients(cell, T, fs[0], doutputs, dstate)
-        dhs = xp.zeros_like(fs) if doutputs is None else _living(doutputs, alive)
-        last = xp.zeros_like(fs[0]) if dstate is None else dstate.h
-
+        xp, T, kind = array_module(fs), len(fs), type(dstate)
         # dh_t = f_{t+1} ⊙ dh_{t+1} + doutput_t, from the end; what enters there has no f.
         later = xp.concatenate([xp.ones_like(fs[:1]), fs[:0:-1]])
-        dhs = scan(later, dhs[::-1], last)[::-1]
-        dstate0 = type(cell.state_sizes)._make([fs[0] * dhs[0]])  # type: ignore[attr-defined]
-
-        dstates = type(dstate0)._make([_as_one_step(_living(dhs, alive))])
-        dxs, _, grads = cell.backward(params, cache, dstates)
-        return _as_steps(dxs, T), dstate0, grads
+        dhs = scan(later, dhs[::-1], dstate.h)[::-1]
+        one_step = kind(_as_one_step(living(dhs, alive)))
+        dxs, _, grads = cell.backward(params, cache, one_step)
+        return _as_steps(dxs, T), kind(fs[0] * dhs[0]), grads
 
 
-def obstacle(cell: Cell, state_mask: Array | None, truncation: Any) -> str | None:
+def obstacle(cell: Cell) -> str | None:
     """Return why a scan can't run a cell; None if it can."""
-    if not cell.linear:
-        return f"{type(cell).__name__} is not linear in its state"
-    if state_mask is not None:
-        return "a scan has no dropout of the state"
-    if truncation is not None:
-        return f"a scan has no truncation={truncation}"
-    return None
+    return None if cell.linear else f"{type(cell).__name__} is not linear in its state"
+
+
+def steps_together(cell: Cell, xs: Array) -> int:
+    """Return how many steps of xs (T, B, D) one piece should have."""
+    return max(16, NUMBERS // max(1, xs[0, ..., 0].size * cell.hidden_size))
 
 
 def forward(
-    cell: Cell,
-    params: Params,
-    xs: Array,
-    state0: Any,
-    lengths: Lengths = None,
-    keep_tape: bool = True,
-) -> tuple[Array, Any, ScanTape | None]:
-    """Run a cell over a sequence; arguments and results as in `unroll`."""
-    xp, T, alive = array_module(xs), len(xs), alive_mask(xs, lengths)
-    x = _as_one_step(_living(xs, alive))
+    cell: Cell, params: Params, xs: Array, state: Any, alive: AnyArray | None
+) -> tuple[Array, Any, ScanPiece]:
+    """Run one piece; see `npylstm.sequence.pieces.ForwardPiece`."""
+    xp, T, x = array_module(xs), len(xs), _as_one_step(xs)
     start, cache = cell.forward(params, x, cell.zero_state(x))  # from zero, h is u
     us, fs = _as_steps(start.h, T), _as_steps(cache.f, T)  # type: ignore[attr-defined]
     if alive is not None:  # a sequence that has ended keeps its state
-        us, fs = _living(us, alive), xp.where(_beside(alive, fs), fs, xp.ones_like(fs))
+        us, fs = living(us, alive), xp.where(beside(alive, fs), fs, xp.ones_like(fs))
 
-    hs = scan(fs, us, state0.h)
-    state = type(state0)(hs[-1].copy())
-    if not keep_tape:
-        return _living(hs, alive), state, None
-    before = xp.concatenate([xp.broadcast_to(state0.h, hs[:1].shape), hs[:-1]])
+    hs = scan(fs, us, state.h)
+    before = xp.concatenate([xp.broadcast_to(state.h, hs[:1].shape), hs[:-1]])
     cache = cache._replace(h_prev=_as_one_step(before))  # type: ignore[attr-defined]
-    return _living(hs, alive), state, ScanTape(cell, cache, fs, alive)
+    return hs, type(state)(hs[-1].copy()), ScanPiece(cell, cache, fs, alive)
 
 
 def scan(f: Array, u: Array, first: Array) -> Array:
@@ -130,16 +111,3 @@ def _as_steps(a: Array, T: int) -> Array:
     """Turn one step (T B, n) into T steps (T, B, n): the inverse of `_as_one_step`."""
     a = a.reshape(*a.shape[:-2], T, a.shape[-2] // T, a.shape[-1])
     return array_module(a).moveaxis(a, -3, 0)
-
-
-def _living(a: Array, alive: AnyArray | None) -> Array:
-    """Return a (T, B, n) with zeros past each sequence's end."""
-    if alive is None:
-        return a
-    xp = array_module(a)
-    return xp.where(_beside(alive, a), a, xp.zeros_like(a))
-
-
-def _beside(alive: AnyArray, a: Array) -> AnyArray:
-    """View alive (T, B, 1) with as many axes of independent networks as a (T, S, B, n) has."""
-    return alive.reshape(len(alive), *(1,) * (a.ndim - 3), *alive.shape[-2:])
