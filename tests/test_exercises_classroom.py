@@ -2,11 +2,14 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 import time
 
 import pytest
 
-from npylstm.exercises import TASKS
+from npylstm.exercises import TASKS, processes
 from npylstm.exercises.classroom import check_file, grade, overview, start
 from npylstm.exercises.handouts import notebook, stub_file
 from npylstm.exercises.sources import solved, source
@@ -335,3 +338,21 @@ def test_grade_refuses_a_folder_without_submissions(tmp_path):
     with pytest.raises(ValueError, match="holds no submission"):
         grade(tmp_path, tmp_path / "points.csv")
     assert not (tmp_path / "points.csv").exists()
+
+
+@pytest.mark.parametrize("error", [ProcessLookupError, PermissionError])
+def test_a_group_that_is_gone_or_that_may_not_be_killed_does_no_harm(monkeypatch, error):
+    def fails(*arguments):
+        raise error
+
+    monkeypatch.setattr(os, "killpg", fails, raising=False)
+    processes._kill_group(1)
+
+
+def test_on_windows_what_a_worker_has_started_ends_with_it(monkeypatch):
+    commands = []
+    monkeypatch.delattr(os, "killpg", raising=False)
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(subprocess, "run", lambda command, **options: commands.append(command))
+    processes._kill_group(4711)
+    assert commands == [["taskkill", "/F", "/T", "/PID", "4711"]]

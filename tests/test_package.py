@@ -1,6 +1,7 @@
 import ast
 import importlib
 import importlib.resources
+import re
 import subprocess
 import sys
 import types
@@ -11,6 +12,7 @@ import pytest
 import npylstm
 
 ROOT = Path(npylstm.__file__).parent
+HOME = Path(__file__).parents[1]
 FILES = sorted(ROOT.rglob("*.py"))
 
 FLOORS = (
@@ -175,3 +177,17 @@ def test_every_room_can_be_imported_first():
 
 def test_the_package_is_typed():
     assert importlib.resources.files("npylstm").joinpath("py.typed").is_file()
+
+
+def test_every_python_that_the_package_names_is_tested_on_three_systems():
+    workflow = HOME / ".github" / "workflows" / "tests.yml"
+    if not workflow.exists():
+        pytest.skip("only in the repository")
+    text = workflow.read_text(encoding="utf-8")
+    setup = (HOME / "setup.cfg").read_text(encoding="utf-8")
+    named = re.findall(r"Python :: (3\.\d+)", setup)
+    tested = re.search(r"python: \[(.*)\]", text)[1]
+    assert named == re.findall(r"3\.\d+", tested)
+    assert "os: [ubuntu-latest, windows-latest, macos-latest]" in text
+    oldest = re.search(r"numpy>=([\d.]+)", setup)[1]
+    assert f"numpy=={oldest}" in text

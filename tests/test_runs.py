@@ -374,3 +374,47 @@ def test_a_learning_rate_at_which_nothing_is_learned_stops_the_run(
     with pytest.raises(FloatingPointError, match=r"the loss (of epoch|became)"):
         run.train()
     assert (run.folder / "checkpoint.npz").read_bytes() == before
+
+
+# Other systems
+
+
+@pytest.mark.parametrize("refusals", [1, 3])
+def test_a_file_that_another_program_has_open_is_waited_for(tmp_path, monkeypatch, refusals):
+    """Windows refuses to put a file in the place of one that is open, as virus scanners have it."""
+    path, tries, move = tmp_path / "history.csv", [], type(tmp_path).replace
+
+    def refused(new, old):
+        tries.append(old)
+        if len(tries) <= refusals:
+            raise PermissionError(13, "Permission denied", str(old))
+        return move(new, old)
+
+    monkeypatch.setattr(type(tmp_path), "replace", refused)
+    monkeypatch.setattr(files, "PATIENCE", (0.0, 0.0, 0.0))
+    files.write_atomically(path, b"new")
+    assert (path.read_bytes(), len(tries)) == (b"new", refusals + 1)
+
+
+def test_a_file_that_stays_open_elsewhere_is_named_and_stays(tmp_path, monkeypatch):
+    def refused(new, old):
+        raise PermissionError(13, "Permission denied", str(old))
+
+    path = tmp_path / "history.csv"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(type(tmp_path), "replace", refused)
+    monkeypatch.setattr(files, "PATIENCE", (0.0,))
+    with pytest.raises(OSError, match=r"cannot write the file: Permission denied.*history\.csv"):
+        files.write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert [other.name for other in tmp_path.iterdir()] == ["history.csv"]
+
+
+def test_files_of_a_run_have_the_same_line_endings_on_every_system(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.linesep", "\r\n")
+    run = Run.create(settings, tmp_path / "run")
+    run.train()
+    assert b"\r" not in (run.folder / "config.json").read_bytes()
+    lines = (run.folder / "history.csv").read_bytes().split(b"\r\n")
+    assert len(lines) == 6
+    assert not any(b"\n" in line for line in lines)

@@ -117,6 +117,9 @@ def _kill_group(process: int) -> None:
     if hasattr(os, "killpg"):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process, signal.SIGKILL)
+    elif sys.platform == "win32":  # which has no groups, but knows what a process has started
+        tree = ["taskkill", "/F", "/T", "/PID", str(process)]
+        subprocess.run(tree, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
 # ---------------------------------------------------------------- the guard
