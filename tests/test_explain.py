@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import npylstm
-from npylstm import cli, explain
+from npylstm import cells, cli, explain
 from npylstm.cells import Cell, GRUCell, LSTMCell, LSTMVariant, RNNCell, RNNState
 from npylstm.exercises.mistakes import MISTAKES
 from npylstm.explain import equations, source
@@ -212,6 +212,16 @@ def test_any_layer_around_a_cell_can_be_explained(layer):
     check_anew(numbers(page_of(layer)), head=False)
 
 
+def test_a_gradient_that_vanishes_below_the_smallest_number_is_shown_as_it_is():
+    model = SequenceModel(RNNCell(1, 2), 2)
+    params = model.init(0) | {"W_h": np.full((2, 2), 0.05)}
+    N = numbers(explain.page(model, params, np.ones((400, 1, 1)), np.array([0])))
+    norms = np.array(N["norms"]["dh"])
+    assert norms[0] == 0
+    assert norms[-1] > 1e-3
+    assert ((norms > 0) & (norms < 1e-300)).any()
+
+
 # ------------------------------------------------------------------ what a page tells beside
 
 
@@ -353,6 +363,12 @@ OTHERS = {
     "projection": LSTMVariant(4, 6, projection_size=2),
     "blocks": LSTMVariant(4, 6, block_size=2, gate_recurrence="all"),
     "a user's": OwnCell(4, 5),
+    **{
+        name: kind(4, 6)
+        for name, kind in vars(cells).items()
+        if isinstance(kind, type) and issubclass(kind, Cell) and kind is not Cell
+        if kind not in equations.EXPLAINED
+    },
 }
 
 
@@ -388,6 +404,7 @@ def test_what_cannot_be_explained_is_refused_in_one_sentence():
     xs = rng.standard_normal((6, 2, 4))
     refusal("xs must be finite, got NaN or infinity, first at", xs=np.where(xs > 0, xs, np.nan))
     refusal(r"params\['b'\] must be finite", params={"b": np.full(20, np.inf)})
+    refusal("must hold real floating-point", TypeError, params={"b": np.zeros(20, complex)})
     refusal("xs must be real and have shape", xs=xs[None])
     refusal("xs must be real and have shape", xs=xs[:0])
     refusal("xs must hold floating-point", TypeError, xs=xs.astype(int))
@@ -398,6 +415,8 @@ def test_what_cannot_be_explained_is_refused_in_one_sentence():
     refusal("cell must be -1 to 0, got 1", cell=1)
     refusal("lengths must be 1 at least for sequence 0", lengths=[0, 6])
     refusal("lengths must be 2 integers", lengths=[7, 6])
+    with pytest.raises(TypeError, match="params must be a dict of arrays, got NoneType"):
+        explain.page(SequenceModel(LSTMCell(4, 5), 3), None, xs, np.array([0, 2]))
     with pytest.raises(TypeError, match="model must be a SequenceModel, got LSTMCell"):
         explain.page(LSTMCell(4, 5), {}, xs, np.array([0, 2]))
 
@@ -492,6 +511,16 @@ def test_bad_input_is_answered_with_one_line(arguments, message, tmp_path, monke
     assert message in said
     assert said.count("\n") == 1
     assert (tmp_path / "taken.html").read_text() == "mine"
+
+
+def test_an_rnn_that_diverges_is_shown_untrained(run, monkeypatch):
+    plan = explain.RunPage(run)
+
+    def diverge(*_arguments):
+        raise FloatingPointError("the loss became nan at step 1")
+
+    monkeypatch.setattr(plan, "_train", diverge)
+    assert not numbers(plan.make())["rnn"]["trained"]
 
 
 def test_a_run_that_is_not_finished_is_told_how_to_go_on(tmp_path):

@@ -152,7 +152,7 @@ def _rounded(a: Any, count: int) -> tuple[Any, Any]:
     """Round to `count` significant digits; return also what one in the last digit is worth."""
     with np.errstate(divide="ignore"):
         exponent = np.floor(np.log10(np.abs(a)))
-    unit = 10.0 ** np.where(np.isfinite(exponent), exponent - count + 1, -300)
+    unit = 10.0 ** np.maximum(exponent - count + 1, -300)  # below it numbers lose digits
     return np.round(a / unit) * unit, unit
 
 

@@ -28,6 +28,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from npylstm.cells import Cell, RNNCell
 from npylstm.explain.equations import (
@@ -98,7 +99,7 @@ def numbers(example: Example, cell: int = -1, rnn: Example | None = None) -> dic
         "dgates": {gate: values[f"dz_{gate}"] for gate in seen.cell.gates},
         "dxs": values["dx"],
         "loss": seen.loss,
-        "values": _others(seen, values),
+        "values": _others(explained, seen, values),
         "norms": _norms(dstates),
         "rnn": _beside(seen, rnn),
     }
@@ -133,13 +134,14 @@ def _values(explained: Explanation | None, seen: Recording) -> Values:
     return known if explained is None else evaluate(explained, seen.params, seen.cell, known)
 
 
-def _others(seen: Recording, values: Values) -> dict[str, Any]:
+def _others(explained: Explanation | None, seen: Recording, values: Values) -> dict[str, Any]:
     """Return what stands nowhere else in the JSON, and the biases, which never change."""
     states = type(seen.cell.zero_state(seen.xs))._fields
     told = {"x", "dx", "doutput", *seen.cell.gates, *(f"dz_{gate}" for gate in seen.cell.gates)}
     for s in states:  # what a step gets from the steps beside it, the page finds there
         told |= {s, f"{s}_prev", f"d{s}", f"d{s}_next"}
-    biases = {k: b[None] for k, b in constants(seen.params, seen.cell).items() if b.ndim == 1}
+    parts = constants(seen.params, seen.cell) if explained else {}
+    biases = {name: b[None] for name, b in parts.items() if b.ndim == 1}
     return biases | {name: value for name, value in values.items() if name not in told}
 
 
@@ -163,16 +165,24 @@ def _equations(
 
 
 def _norms(dstates: Values) -> Values:
-    return {f"d{name}": np.linalg.norm(d, axis=1) for name, d in dstates.items()}
+    return {f"d{name}": _norm(d) for name, d in dstates.items()}
+
+
+def _norm(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return each row's Euclidean norm, even where the squares are too small to be numbers."""
+    largest = np.abs(rows).max(axis=1)
+    scale = np.where(largest > 0, largest, 1)
+    norms: NDArray[np.float64] = scale * np.linalg.norm(rows / scale[:, None], axis=1)
+    return norms
 
 
 def _beside(seen: Recording, rnn: Example | None) -> dict[str, Any]:
     """Return the norms of an RNN, and whether it was trained."""
     if rnn is not None:
-        return {"trained": True, "dh": np.linalg.norm(rnn.record().values["dh"], axis=1)}
+        return {"trained": True, "dh": _norm(rnn.record().values["dh"])}
     other = RNNCell(seen.xs.shape[1], seen.doutputs.shape[1])
     dh = walk(other, other.init(0), seen.xs, seen.doutputs)["dh"]
-    return {"trained": False, "dh": np.linalg.norm(dh, axis=1)}
+    return {"trained": False, "dh": _norm(dh)}
 
 
 def _what_if(

@@ -1,5 +1,6 @@
 """One sequence on its way through one cell of a model, forward and back, in float64."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,7 @@ class Recording:
     params : dict of arrays
         Its parameters.
     bias : str
-        The name of its `b` in the parameters of the model.
+        The name of its `b` in the parameters of the model, if it has one.
     xs : array (T, D)
         What it read.
     doutputs : array (T, H)
@@ -97,7 +98,14 @@ class Example:
             if T == 0:
                 raise ValueError(f"lengths must be 1 at least for sequence {sequence}, got 0")
         check_finite("xs", xs[:T, sequence])
+        if not isinstance(params, Mapping):
+            raise TypeError(f"params must be a dict of arrays, got {type(params).__name__}")
         for name, array in params.items():
+            if to_numpy(array).dtype.kind != "f":
+                raise TypeError(
+                    f"params[{name!r}] must hold real floating-point numbers, got "
+                    f"{to_numpy(array).dtype}"
+                )
             check_finite(f"params[{name!r}]", array)
         batch_axis = 1 if model.every_step else 0
         shape = getattr(targets, "shape", None)
@@ -123,22 +131,23 @@ class Example:
         watched, cells = watch(self.model)
         check_index("cell", cell, len(cells), low=-len(cells))
         for inside in cells:
-            if "b" not in inside.param_shapes:
+            if inside.gates and "b" not in inside.param_shapes:
                 raise ValueError(
-                    "model must be made of cells with a bias b, whose gradient tells ∂L/∂z, got "
+                    "model must be made of cells whose gates have a bias b, got "
                     f"{type(inside.cell).__name__} with {', '.join(inside.param_shapes)}"
                 )
         with np.errstate(over="ignore", invalid="ignore"):
             loss, _ = watched.loss_and_grads(self.params, self.xs, self.targets)
             outputs = self.model.predict(self.params, self.xs)
         seen = cells[cell]
-        bias = next(name for name, b in self.params.items() if b is seen.params["b"])
+        own = dict(seen.params)
+        bias = next((name for name, b in self.params.items() if b is own.get("b")), "")
         values = values_of(seen)
         for name, array in ({"loss": loss} | values).items():
             check_finite(f"the network's {name}", array)
         answer = to_numpy(outputs)[:, 0] if self.model.every_step else to_numpy(outputs)[0]
         doutputs = values["dh"] - values["dh_next"]
-        own, xs = dict(seen.params), values["x"]
+        xs = values["x"]
         return Recording(seen.cell, own, bias, xs, doutputs, float(loss), answer, values)
 
 

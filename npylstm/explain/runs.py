@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,12 +58,13 @@ class RunPage:
         Raises
         ------
         FloatingPointError
-            A training diverged.
+            The network's training diverged; if the RNN's does, it is shown untrained.
         """
         model, params = self._trained or self._train(self.settings, report)
         rnn = None
         if not isinstance(model.recurrent.cells[-1], RNNCell):
-            rnn = self._train(_as_rnn(self.settings), report)
+            with suppress(FloatingPointError):  # where the settings suit the cell alone
+                rnn = self._train(_as_rnn(self.settings), report)
         test = self._mnist.test
         xs = row_sequences(test.images[self._digit], self.settings.dtype)
         return page(model, params, xs, test.labels[self._digit], rnn=rnn)

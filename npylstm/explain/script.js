@@ -72,21 +72,20 @@ const extent = (rows) => rows.reduce((m, r) => r.reduce((n, v) => Math.max(n, Ma
 let largest = 1, decades = 8;  // the logarithmic colours: their upper end, and how far they reach down
 
 /** Where a number stands between the ends of its scale, 0 to 1, or null for an exact zero. */
-function scaled(name, v, most) {
+function scaled(name, v, most, share) {
   if (name[0] === "d") return v === 0 ? null : Math.min(1, Math.max(0, 1 + Math.log10(Math.abs(v) / largest) / decades));
-  if (name === "x" && N.xs.every((r) => r.every((x) => x >= 0))) return most ? v / most : 0;
-  const gate = GATES.includes(name) && !["g", "n", "h"].includes(name);
-  return gate ? Math.min(1, Math.max(0, v)) : most ? 0.5 + v / most / 2 : 0.5;
+  return share ? v / (name === "x" ? most || 1 : 1) : most ? 0.5 + v / most / 2 : 0.5;
 }
 
 function paint(figure) {
   const name = figure.dataset.map, rows = all(name), most = extent(rows);
+  const share = rows.every((r) => r.every((v) => v >= 0)) && (name === "x" || (GATES.includes(name) && most <= 1));  // from 0 up
   const input = name === "x" || name === "dx";  // steps downwards, as in the picture
   const canvas = figure.querySelector("canvas"), width = rows[0].length;
   [canvas.width, canvas.height] = input ? [width, T] : [T, width];
   const image = new ImageData(canvas.width, canvas.height);
   rows.forEach((r, t) => r.forEach((v, u) => {
-    const s = scaled(name, v, most), k = 4 * (input ? t * width + u : u * T + t);
+    const s = scaled(name, v, most, share), k = 4 * (input ? t * width + u : u * T + t);
     if (s === null) return;
     const part = Math.min(1, Math.floor(s * 2)), mix = s * 2 - part;
     for (let c = 0; c < 3; c++) image.data[k + c] = RAMP[part][c] + mix * (RAMP[part + 1][c] - RAMP[part][c]);
