@@ -37,6 +37,7 @@ LIBRARIES = {
     "cupy": {"backend"},
     "matplotlib": {"plots", "training", "experiments", "exercises"},
     "argcomplete": {"cli"},
+    "safetensors": {"interop"},
     "tqdm": {"cli", "data", "experiments"},
     # reads notebooks in which students have used its extensions, where it is installed
     "IPython": {"exercises"},

@@ -20,6 +20,15 @@ gate u also z; it keeps the old state where it is 1, in all of them.
 parameters and are passed over. A cell with options that a framework lacks is refused.
 """
 
+from npylstm.interop.blocks import (
+    LAYOUTS,
+    Layout,
+    find_layout,
+    from_blocks,
+    gradients_from_blocks,
+    gradients_to_blocks,
+    to_blocks,
+)
 from npylstm.interop.core import Arrays
 from npylstm.interop.keras import (
     from_keras,
@@ -42,6 +51,7 @@ from npylstm.interop.onnx import (
     state_to_onnx,
     to_onnx,
 )
+from npylstm.interop.safetensors import load_safetensors, save_safetensors
 from npylstm.interop.tensorflow1 import (
     from_tf1,
     gradients_from_tf1,
@@ -62,16 +72,22 @@ from npylstm.interop.torch import (
 )
 
 __all__ = [
+    "LAYOUTS",
     "Arrays",
+    "Layout",
     "attributes_to_onnx",
+    "find_layout",
+    "from_blocks",
     "from_keras",
     "from_onnx",
     "from_tf1",
     "from_torch",
+    "gradients_from_blocks",
     "gradients_from_keras",
     "gradients_from_onnx",
     "gradients_from_tf1",
     "gradients_from_torch",
+    "gradients_to_blocks",
     "gradients_to_keras",
     "gradients_to_onnx",
     "gradients_to_tf1",
@@ -79,9 +95,11 @@ __all__ = [
     "layer_from_keras",
     "layer_from_onnx",
     "layer_from_torch",
+    "load_safetensors",
     "model_from_keras",
     "model_from_torch",
     "run_onnx",
+    "save_safetensors",
     "state_from_keras",
     "state_from_onnx",
     "state_from_tf1",
@@ -90,6 +108,7 @@ __all__ = [
     "state_to_onnx",
     "state_to_tf1",
     "state_to_torch",
+    "to_blocks",
     "to_keras",
     "to_onnx",
     "to_tf1",

@@ -385,16 +385,7 @@ def _from(
         raise TypeError(f"{argument} must be a dict of tensors, got {type(tensors).__name__}")
     tensors = _unwrapped(tensors)
     recurrent, _ = core.head_shapes(layer)
-    prefix = _prefix(tensors, prefix)
-    own = {
-        name + ("_l0" if re.fullmatch(r"(weight|bias)_(ih|hh)", name) else ""): tensor
-        for name, tensor in (
-            (key.removeprefix(prefix), tensor)
-            for key, tensor in tensors.items()
-            if key.startswith(prefix)
-        )
-        if "." not in name
-    }
+    own = own_part(tensors, prefix)
     suffixes, template = _suffixes(recurrent), core.template(PYTORCH, recurrent)
     like = {
         name + suffixes[cell]: array
@@ -411,6 +402,18 @@ def _from(
     }
     params = core.decode(PYTORCH, recurrent, encoded, gradients)
     return params | (_head(argument, layer, tensors, head) if layer is not recurrent else {})
+
+
+def own_part(tensors: Mapping[str, Tensor], prefix: str | None) -> dict[str, Tensor]:
+    """Return the recurrent layer's part of a state_dict, by names without prefixes."""
+    tensors = _unwrapped(tensors)
+    prefix = _prefix(tensors, prefix)
+    names = {key: key.removeprefix(prefix) for key in tensors if key.startswith(prefix)}
+    return {
+        name + ("_l0" if re.fullmatch(r"(weight|bias)_(ih|hh)", name) else ""): tensors[key]
+        for key, name in names.items()
+        if "." not in name
+    }
 
 
 def _unwrapped(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

@@ -145,7 +145,7 @@ def save_model(path: str | os.PathLike[str], model: SequenceModel, params: Param
     checkpoint.save(path, params, {"model": to_config(model)})
 
 
-def check_can_be_saved(model: SequenceModel) -> None:
+def check_can_be_saved(model: SequenceModel | Layer | Cell) -> None:
     """Raise ValueError unless what `to_config` says of a model makes the same model again."""
     config = to_config(model)
     for part in _classes(model):
