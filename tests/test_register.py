@@ -41,9 +41,11 @@ class Plain:
 
 @pytest.fixture(autouse=True)
 def unchanged(monkeypatch):
-    """What a test registers and imports is gone after it."""
+    """What a test registers and imports is gone after it, and what others registered before it."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     before = dict(CLASSES)
+    for name in [name for name, part in before.items() if part.__module__[:8] != "npylstm."]:
+        del CLASSES[name]
     yield
     CLASSES.clear()
     CLASSES.update(before)
