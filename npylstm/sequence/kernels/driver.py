@@ -110,7 +110,8 @@ class FusedTape:
             for d, ended in zip(doutputs, self.ended, strict=True):
                 if ended is not None:
                     d[..., ended, :] = 0
-        return doutputs, [bool(d.any()) for d in doutputs]
+        steps = doutputs.reshape(len(doutputs), doutputs[0].size)
+        return doutputs, list(map(bool, np.any(steps, axis=1)))
 
 
 def run(
@@ -154,7 +155,7 @@ def run(
     # Each step writes its h where the next step's product reads it.
     us = _entries(T + 1, (*networks, H + 1 + D + kernel.extra_rows, B), dtype, keep_tape)
     us[0, ..., :H, :], us[..., H, :] = start[0], 1
-    kept = _entries(T, (*networks, kernel.blocks, H, B), dtype, True) if keep_tape else None
+    kept = _entries(T, (kernel.blocks, *networks, H, B), dtype, True) if keep_tape else None
     hs = us[1:, ..., :H, :] if keep_tape else np.empty((T, *networks, H, B), dtype)
     views: Iterable[Any] = zip(
         us, us[..., H + 1 : H + 1 + D, :], xs, us[1:, ..., :H, :], ended,

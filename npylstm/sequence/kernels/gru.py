@@ -13,8 +13,7 @@ from npylstm.sequence.kernels.base import (
     ForwardStep,
     Kernel,
     Rows,
-    as_rows,
-    blocks_of,
+    as_blocks,
     stacked_weights,
 )
 
@@ -68,21 +67,21 @@ class GRUKernel(Kernel):
         W = stacked_weights(self.params)
         W_ru = half * W[..., : 2 * H, :]
         W_n = np.roll(W[..., 2 * H :, :], -H, axis=-1)  # columns for 1, x, m
-        blocks = self.empty(2, H, B)
-        r, u = blocks_of(blocks)
-        z_ru, z_n = as_rows(blocks), self.empty(H, B)
+        gates, z_n = self.blocks_of(2, H, B), self.empty(H, B)
+        r, u = gates
+        z_rows, z = self.product_into(gates)
         mix = self._mixing(B)
 
         def step(column: Array, h: Array, kept: Array | None) -> None:
             h_prev, m = column[..., :H, :], column[..., -H:, :]
-            matmul(W_ru, column[..., :-H, :], z_ru)
-            _sigmoid(blocks, half)
+            matmul(W_ru, column[..., :-H, :], z_rows)
+            _sigmoid(z, half, gates)
             multiply(r, h_prev, m)
             matmul(W_n, column[..., H:, :], z_n)
             n = self.activation.function(z_n)
             mix(h_prev, u, n, h, kept)
             if kept is not None:
-                m_by_zr, m_by_h = kept[..., 0, :, :], kept[..., 1, :, :]
+                m_by_zr, m_by_h = kept[:2]
                 multiply(m, r, m_by_zr)
                 subtract(m, m_by_zr, m_by_zr)
                 m_by_h[...] = r
@@ -97,7 +96,7 @@ class GRUKernel(Kernel):
             subtract(1, u, not_u)
             multiply(u, h_prev, old)
             if kept is not None:
-                h_by_zu, h_by_zn, h_by_h = (kept[..., k, :, :] for k in (2, 3, 4))
+                h_by_zu, h_by_zn, h_by_h = kept[2:]
                 subtract(h_prev, n, gap)
                 multiply(gap, u, gap)
                 multiply(gap, not_u, h_by_zu)
@@ -112,12 +111,11 @@ class GRUKernel(Kernel):
         """Return a step back and its dz; see `Kernel.backward`."""
         H, W_h = self.H, self.params["W_h"]
         W_hru, W_hn = W_h[..., : 2 * H], W_h[..., 2 * H :]
-        blocks, dm, carried = self.empty(3, H, B), self.empty(H, B), self.empty(H, B)
-        dz, dz_ru = as_rows(blocks), as_rows(blocks[..., :2, :, :])
-        dz_r, dz_u, dz_n = blocks_of(blocks)
+        dz, dm, carried = self.empty(3 * H, B), self.empty(H, B), self.empty(H, B)
+        dz_ru, (dz_r, dz_u, dz_n) = dz[..., : 2 * H, :], as_blocks(dz, 3)
 
         def step(kept: Array, dh: Array) -> None:
-            m_by_zr, m_by_h, h_by_zu, h_by_zn, h_by_h = blocks_of(kept)
+            m_by_zr, m_by_h, h_by_zu, h_by_zn, h_by_h = kept
             multiply(dh, h_by_zu, dz_u)
             multiply(dh, h_by_zn, dz_n)
             matmul(W_hn, dz_n, dm)
@@ -193,23 +191,24 @@ class GRUAfterKernel(GRUKernel):
         W[..., : 2 * H, :] *= half
         A, Q = W[..., H:].copy(), W[..., : H + 1].copy()
         Q[..., : 2 * H, H], Q[..., 2 * H :, H] = 0, self.params["b_h"]
-        blocks, q_blocks, rq = self.empty(3, H, B), self.empty(3, H, B), self.empty(H, B)
-        (r, u, z_n), (_, _, q) = blocks_of(blocks), blocks_of(q_blocks)
-        gates, q_gates = blocks[..., :2, :, :], q_blocks[..., :2, :, :]
-        a_rows, q_rows = as_rows(blocks), as_rows(q_blocks)
+        gates, rq, z_n = self.blocks_of(2, H, B), self.empty(H, B), self.empty(H, B)
+        a_rows, a = self.product_into(self.blocks_of(3, H, B))
+        q_rows, q_all = self.product_into(self.blocks_of(3, H, B))
+        r, u = gates
+        q = q_all[2]
         mix = self._mixing(B)
 
         def step(column: Array, h: Array, kept: Array | None) -> None:
             matmul(A, column[..., H:, :], a_rows)
             matmul(Q, column[..., : H + 1, :], q_rows)
-            add(gates, q_gates, gates)
-            _sigmoid(gates, half)
+            add(a[:2], q_all[:2], gates)
+            _sigmoid(gates, half, gates)
             multiply(r, q, rq)
-            add(z_n, rq, z_n)
+            add(a[2], rq, z_n)
             n = self.activation.function(z_n)
             mix(column[..., :H, :], u, n, h, kept)
             if kept is not None:
-                h_by_q, h_by_zr, _, h_by_zn, _ = blocks_of(kept)
+                h_by_q, h_by_zr, _, h_by_zn, _ = kept
                 multiply(h_by_zn, r, h_by_q)
                 subtract(q, rq, h_by_zr)
                 multiply(h_by_zr, h_by_q, h_by_zr)
@@ -220,15 +219,16 @@ class GRUAfterKernel(GRUKernel):
         """Return a step back and its dz; see `Kernel.backward`."""
         H = self.H
         W_h = np.roll(self.params["W_h"], H, axis=-1)  # columns of q, r, u
-        blocks = self.empty(5, H, B)
-        dz_h, carried = as_rows(blocks[..., :3, :, :]), blocks[..., 4, :, :]
+        dz = self.empty(5 * H, B)
+        blocks, dz_h = as_blocks(dz, 5), dz[..., : 3 * H, :]
+        carried = blocks[4]
 
         def step(kept: Array, dh: Array) -> None:
-            multiply(dh[..., None, :, :], kept, blocks)
+            multiply(dh, kept, blocks)
             matmul(W_h, dz_h, dh)
             add(dh, carried, dh)
 
-        return step, as_rows(blocks)
+        return step, dz
 
     @property
     def products(self) -> list[tuple[Rows, Rows]]:
@@ -252,8 +252,8 @@ class GRUAfterKernel(GRUKernel):
         }
 
 
-def _sigmoid(z: Array, half: Array) -> None:
-    """Turn halved z into σ(z) = ½ tanh(½ z) + ½, in place."""
-    tanh(z, z)
-    multiply(z, half, z)
-    add(z, half, z)
+def _sigmoid(z: Array, half: Array, out: Array) -> None:
+    """Write σ(z) = ½ tanh(½ z) + ½, of z that is halved."""
+    tanh(z, out)
+    multiply(out, half, out)
+    add(out, half, out)

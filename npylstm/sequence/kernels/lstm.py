@@ -13,8 +13,7 @@ from npylstm.sequence.kernels.base import (
     ForwardStep,
     Kernel,
     Rows,
-    as_rows,
-    blocks_of,
+    as_blocks,
     stacked_weights,
 )
 
@@ -62,7 +61,7 @@ class LSTMKernel(Kernel):
         super().__init__(cell, params)
         self.peepholes: Array | None = None
         if PEEPHOLES[0] in params:
-            self.peepholes = np.stack([params[p] for p in PEEPHOLES], axis=-2)[..., None]
+            self.peepholes = np.stack([params[p] for p in PEEPHOLES])[..., None]
             self.dp = np.zeros_like(self.peepholes[..., 0])  # (3, H)
         self.blocks = 6 if self.peepholes is None else 8
 
@@ -73,20 +72,20 @@ class LSTMKernel(Kernel):
         W = stacked_weights(self.params)
         W[..., : 3 * H, :] *= half
         # In this order neighbours and every other block form the pairs of factors below.
-        gates, products = self.empty(6, H, B), self.empty(3, H, B)
-        i, f, o, g, c, tanh_c = blocks_of(gates)
-        z, sigmoids = as_rows(gates[..., :4, :, :]), gates[..., :3, :, :]
-        i_f, g_c = gates[..., :2, :, :], gates[..., 3:5, :, :]
-        ig, fc, h = blocks_of(products)
-        ig_fc = products[..., :2, :, :]
+        all_six, products = self.blocks_of(6, H, B), self.blocks_of(3, H, B)
+        i, f, o, g, c, tanh_c = all_six
+        gates, sigmoids, i_f, g_c = all_six[:4], all_six[:3], all_six[:2], all_six[3:5]
+        ig, fc, h = products
+        ig_fc = products[:2]
+        z_rows, z = self.product_into(gates)
         c[...] = state0[1]
-        peepholes = None if self.peepholes is None else _Peepholes(self.peepholes, i_f, o, c)
+        peepholes = None if self.peepholes is None else _Peepholes(self.peepholes, z, o, c)
 
         def step(u: Array, h_next: Array, kept: Array | None) -> None:
-            matmul(W, u, z)
+            matmul(W, u, z_rows)
             if peepholes is not None:
                 peepholes.see_c_prev()
-            tanh(z, z)
+            tanh(z, gates)
             multiply(sigmoids, half, sigmoids)
             add(sigmoids, half, sigmoids)
             multiply(i_f, g_c, ig_fc)
@@ -99,8 +98,8 @@ class LSTMKernel(Kernel):
             if kept is None:
                 return
 
-            by_gates = kept[..., :3, :, :]
-            c_by_zg, h_by_c, c_by_c = (kept[..., k, :, :] for k in (3, 4, 5))
+            by_gates = kept[:3]
+            c_by_zg, h_by_c, c_by_c, *_ = kept[3:]
             multiply(products, sigmoids, by_gates)
             subtract(products, by_gates, by_gates)
             multiply(ig, g, c_by_zg)
@@ -116,11 +115,11 @@ class LSTMKernel(Kernel):
     def backward(self, B: int) -> tuple[BackwardStep, Array]:
         """Return a step back and its dz; see `Kernel.backward`."""
         W_h, H = self.params["W_h"], self.cell.hidden_size
-        blocks, scratch = self.empty(4, H, B), self.empty(H, B)
-        dz, (dz_i, dz_f, dz_o, dz_g) = as_rows(blocks), blocks_of(blocks)
+        dz, scratch = self.empty(4 * H, B), self.empty(H, B)
+        dz_i, dz_f, dz_o, dz_g = as_blocks(dz, 4)
 
         def step(kept: Array, dh: Array, dc: Array) -> None:
-            c_by_zi, c_by_zf, h_by_zo, c_by_zg, h_by_c, c_by_c, *_ = blocks_of(kept)
+            c_by_zi, c_by_zf, h_by_zo, c_by_zg, h_by_c, c_by_c, *_ = kept
             multiply(dh, h_by_c, scratch)
             add(dc, scratch, dc)
             multiply(dc, c_by_zi, dz_i)
@@ -132,10 +131,10 @@ class LSTMKernel(Kernel):
 
         def step_with_peepholes(kept: Array, dh: Array, dc: Array) -> None:
             step(kept, dh, dc)
-            c_prev, c = kept[..., 6, :, :], kept[..., 7, :, :]
+            c_prev, c = kept[6:]
             seen_by = (dz_i, c_prev), (dz_f, c_prev), (dz_o, c)
             for k, (dz_gate, seen) in enumerate(seen_by):
-                self.dp[..., k, :] += (dz_gate * seen).sum(axis=-1)
+                self.dp[k] += (dz_gate * seen).sum(axis=-1)
 
         return (step if self.peepholes is None else step_with_peepholes), dz
 
@@ -154,33 +153,33 @@ class LSTMKernel(Kernel):
         (by_u,), H = sums, self.cell.hidden_size
         grads = {"W_x": by_u[..., H + 1 :, :], "W_h": by_u[..., :H, :], "b": by_u[..., H, :]}
         if self.peepholes is not None:
-            grads |= {name: self.dp[..., k, :] for k, name in enumerate(PEEPHOLES)}
+            grads |= dict(zip(PEEPHOLES, self.dp, strict=True))
         return grads
 
 
 class _Peepholes:
     """What peepholes add to a step: see the terms on the right in `LSTMKernel`.
 
-    i_f (2, H, B), o and c (H, B) are the step's own arrays, which hold halved z before its tanh.
+    z (4, H, B), halved, o and c (H, B) are the step's own arrays.
     """
 
-    def __init__(self, p: Array, i_f: Array, o: Array, c: Array) -> None:
+    def __init__(self, p: Array, z: Array, o: Array, c: Array) -> None:
         self.half = np.array(0.5, c.dtype)
-        self.p_if, self.p_o = p[..., :2, :, :], p[..., 2, :, :]
-        self.i_f, self.o, self.c = i_f, o, c
-        self.z_o, self.c_prev = np.empty_like(o), np.empty_like(c)
+        self.p_if, self.p_o = p[:2], p[2]
+        self.z_if, self.z_o, self.o, self.c = z[:2], z[2], o, c
+        self.own_z_o, self.c_prev = np.empty_like(o), np.empty_like(c)
 
     def see_c_prev(self) -> None:
         """Let i and f see c_prev; keep c_prev, and z_o, which waits for c."""
-        self.c_prev[...], self.z_o[...] = self.c, self.o
-        add(self.i_f, self.half * self.p_if * self.c[..., None, :, :], self.i_f)
+        self.c_prev[...], self.own_z_o[...] = self.c, self.z_o
+        add(self.z_if, self.half * self.p_if * self.c, self.z_if)
 
     def see_c(self) -> None:
         """Compute o, which sees c."""
-        self.o[...] = self.half * tanh(self.z_o + self.half * self.p_o * self.c) + self.half
+        self.o[...] = self.half * tanh(self.own_z_o + self.half * self.p_o * self.c) + self.half
 
     def keep(self, kept: Array) -> None:
         """Add to the slopes of h and c by c, and keep c_prev and c."""
-        kept[..., 4, :, :] += self.p_o * kept[..., 2, :, :]
-        kept[..., 5, :, :] += (self.p_if * kept[..., :2, :, :]).sum(axis=-3)
-        kept[..., 6, :, :], kept[..., 7, :, :] = self.c_prev, self.c
+        kept[4] += self.p_o * kept[2]
+        kept[5] += (self.p_if * kept[:2]).sum(axis=0)
+        kept[6], kept[7] = self.c_prev, self.c

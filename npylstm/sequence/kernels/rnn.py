@@ -40,7 +40,7 @@ class RNNKernel(Kernel):
         def step(u: Array, h: Array, kept: Array | None) -> None:
             h[...] = activation.function(matmul(W, u))
             if kept is not None:
-                kept[..., 0, :, :] = activation.slope(h)
+                kept[0] = activation.slope(h)
 
         return step, []
 
@@ -49,7 +49,7 @@ class RNNKernel(Kernel):
         W_h, dz = self.params["W_h"], self.empty(self.cell.hidden_size, B)
 
         def step(kept: Array, dh: Array) -> None:
-            multiply(dh, kept[..., 0, :, :], dz)
+            multiply(dh, kept[0], dz)
             matmul(W_h, dz, dh)
 
         return step, dz
