@@ -38,12 +38,16 @@ def dead_networks(monkeypatch):
 
 @pytest.fixture
 def assert_legible():
-    """Check a figure: no legend lies on a line, and axes of steps are marked at whole numbers."""
+    """Check a figure: its texts are in it, no legend on a line, steps marked at whole numbers."""
     return _assert_legible
 
 
 def _assert_legible(figure):
     figure.draw_without_rendering()
+    for text in figure.texts:
+        box = text.get_window_extent()
+        assert box.x0 >= 0, text.get_text()
+        assert box.x1 <= figure.bbox.width, text.get_text()
     legends = [ax.get_legend() for ax in figure.axes if ax.get_legend()] + figure.legends
     for legend in legends:
         box = legend.get_window_extent()

@@ -99,6 +99,6 @@ STUDY = Study(
     measure=measure,
     draw=figures.draw(figures.accuracy_against_epoch),
     verdict=judge,
-    caption="Mean and range of {seeds} networks of each kind.",
+    caption="Mean and range of the networks of each kind ({seeds}) after every epoch.",
     size=(9.0, 5.0),
 )

@@ -192,8 +192,9 @@ class Study:
 
         figure = Figure(figsize=self.size, layout="constrained")
         self.draw(figure, result)
-        figure.suptitle(textwrap.fill(result.verdict, int(10 * self.size[0])), weight="bold")
-        caption = textwrap.fill(result.caption, int(15 * self.size[0]))
+        title = textwrap.fill(result.verdict, int(9 * self.size[0]))
+        figure.suptitle(title, weight="bold", fontsize=11)
+        caption = textwrap.fill(result.caption, int(14 * self.size[0]))
         figure.supxlabel(caption, x=0.01, ha="left", fontsize="small")
         return figure
 

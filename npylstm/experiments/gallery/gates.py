@@ -68,7 +68,7 @@ def _verdict_digit(result: Result) -> Verdict:
 
 DIGIT = Study(
     name="gates",
-    title="What every gate and every state of an LSTM does while it reads a digit",
+    title="Every gate and state of an LSTM while it reads a digit",
     caption=(
         "Every unit's gates and states at each row, units sorted by their last cell state. The "
         "digit lies on its side, so that a column of every panel belongs to the same row. LSTM "

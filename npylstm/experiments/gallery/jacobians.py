@@ -230,7 +230,7 @@ def _verdict_paths(result: Result) -> Verdict:
 
 CELL_PATH = Study(
     name="cell-path",
-    title="The way from cell to cell, and the others through gates and outputs",
+    title="The way from cell to cell, and the ways through gates",
     caption=(
         "Spectral norm of the derivative of the last cell state with respect to earlier ones: by "
         "the direct path alone, the product of the forget gates, and on all paths. LSTM with 28 "

@@ -235,7 +235,7 @@ def _verdict_gates(result: Result) -> Verdict:
 
 GATE_GRADIENTS = Study(
     name="gate-gradients",
-    title="The gradients of the states and of the gates over the rows of a digit",
+    title="Gradients of states and gates over the rows of a digit",
     caption=(
         "Norm of the loss gradient with respect to h, c and each gate's pre-activation z; median "
         "and middle 80 % of {sequences} test digits. LSTM with 28 units and forget bias 1, at the "
