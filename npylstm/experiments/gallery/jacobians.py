@@ -180,7 +180,7 @@ def _path_job(
     curves = {}
     start, *_, end = reading(name, updates, seed)
     for when, (model, params) in (("at the start", start), ("after training", end)):
-        cell: Any = model.layer
+        cell: Any = model.recurrent.cell  # type: ignore[attr-defined]
         own: Params = {key: params[key].astype(np.float64) for key in cell.param_shapes}
         paths = cell_paths(cell, own, xs)
         curves[f"{name}, {when}, direct"] = paths.direct
