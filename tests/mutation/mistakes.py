@@ -1,5 +1,7 @@
 """The mistakes to plant: what stands in the code, once, and what to write in its place."""
 
+import around
+
 TESTS = {
     "cells/activations.py": ["activations", "cells"],
     "cells/initializers.py": ["initializers", "cells"],
@@ -778,3 +780,7 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
     "with networks on a leading axis, keeps float32, and there the tests notice",
 }
 """Mistakes of the list above that are none, with the reason; no test can notice them."""
+
+TESTS |= around.TESTS
+MISTAKES |= around.MISTAKES
+EQUIVALENT |= around.EQUIVALENT

@@ -3,13 +3,17 @@
     python tests/mutation/run.py                     all of them
     python tests/mutation/run.py cells/lstm.py       those in one file, or in several
     python tests/mutation/run.py --jobs 4            four at a time
+    python tests/mutation/run.py --sample 50         fifty of them, other ones every time
 
 Each is planted in a copy of its own; the working tree is not touched. The exit code is 1 if the
-tests pass over a mistake that is not listed as equivalent.
+tests pass over a mistake that is not listed as equivalent. At the end stand the slowest of those
+tests that were the first to notice nothing: what they cost, and may not be worth.
 """
 
 import argparse
 import os
+import random
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +23,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from xml.etree import ElementTree
 
 from mistakes import EQUIVALENT, MISTAKES, TESTS
 
@@ -37,12 +42,22 @@ def copy(tree: Path, folder: Path) -> None:
     shutil.copy(tree / "setup.cfg", folder)
 
 
-def first_failure(tree: Path, names: Iterable[str]) -> str:
-    """Run some tests in a tree; return what failed first, or nothing."""
+def first_failure(tree: Path, names: Iterable[str], log: str = os.devnull) -> str:
+    """Run some tests in a tree, with a log in XML; return what failed first, or nothing."""
     tests = [f"tests/test_{name}.py" for name in names]
     try:
         result = subprocess.run(
-            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
+            [
+                sys.executable,
+                "-m",
+                "pytest",
+                "-x",
+                "-q",
+                "-p",
+                "no:cacheprovider",
+                f"--junitxml={log}",
+                *tests,
+            ],
             cwd=tree,
             env=os.environ | {"PYTHONPATH": str(tree), **SETTINGS},
             stdin=subprocess.DEVNULL,
@@ -68,9 +83,32 @@ def plant(tree: Path, mistake: tuple[str, str, str]) -> str:
         return first_failure(Path(folder), TESTS[file])
 
 
-def run(tree: Path, files: list[str], jobs: int) -> int:
+def seconds_of_tests(log: Path) -> dict[str, float]:
+    """Return how long each test function took, over all its cases: `test_x::test_name`."""
+    seconds: dict[str, float] = {}
+    for case in ElementTree.parse(log).iter("testcase"):
+        file = case.get("classname", "").rpartition(".")[-1]
+        name = f"{file}::{case.get('name', '').partition('[')[0]}"
+        seconds[name] = seconds.get(name, 0) + float(case.get("time", 0))
+    return seconds
+
+
+def print_idle_tests(seconds: dict[str, float], failures: list[str]) -> None:
+    """Name the slowest tests that were the first to notice nothing."""
+    found = (re.search(r"(test_\w+)\.py::(\w+)", failure) for failure in failures)
+    busy = {f"{match[1]}::{match[2]}" for match in found if match}
+    idle = sorted((s, name) for name, s in seconds.items() if name not in busy)[::-1]
+    print("the slowest tests that were the first to notice nothing:")
+    for taken, name in idle[:10]:
+        print(f"  {taken:6.1f} s  {name}")
+
+
+def run(tree: Path, files: list[str], jobs: int, sample: int | None) -> int:
     """Plant and test; print a line for each mistake and the sums; return how many survive."""
     mistakes = [(file, *change) for file in files for change in MISTAKES[file]]
+    if sample is not None:
+        mistakes = random.sample(mistakes, min(sample, len(mistakes)))
+        files = sorted({file for file, _, _ in mistakes})
     for file, old, new in mistakes:
         source = (tree / "npylstm" / file).read_text(encoding="utf-8")
         if source.count(old) != 1:
@@ -78,14 +116,17 @@ def run(tree: Path, files: list[str], jobs: int) -> int:
         compile(source.replace(old, new), file, "exec")  # a syntax error would prove nothing
 
     began = time.monotonic()
-    if failure := first_failure(tree, sorted({name for file in files for name in TESTS[file]})):
+    names, log = sorted({name for file in files for name in TESTS[file]}), tree / "log.xml"
+    if failure := first_failure(tree, names, str(log)):
         raise SystemExit(f"the tests fail without a mistake: {failure}")
     verdicts: list[str] = []
+    failures: list[str] = []
     with ThreadPoolExecutor(jobs) as pool:
         for mistake, failure in zip(
             mistakes, pool.map(partial(plant, tree), mistakes), strict=True
         ):
             known = mistake in EQUIVALENT
+            failures.append(failure)
             verdicts.append("noticed" if failure else "equivalent" if known else "SURVIVES")
             file, old, new = mistake
             print(
@@ -94,6 +135,7 @@ def run(tree: Path, files: list[str], jobs: int) -> int:
             )
     sums = ", ".join(f"{verdicts.count(v)} {v}" for v in ("noticed", "equivalent", "SURVIVES"))
     print(f"{len(mistakes)} mistakes: {sums}; {time.monotonic() - began:.0f} s")
+    print_idle_tests(seconds_of_tests(log), failures)
     return verdicts.count("SURVIVES")
 
 
@@ -102,10 +144,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("files", nargs="*", default=[*MISTAKES], help="as in mistakes.py")
     parser.add_argument("--jobs", type=int, default=1, help="how many at a time")
+    parser.add_argument("--sample", type=int, metavar="N", help="only N of them, drawn anew")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         copy(ROOT, Path(folder))
-        return min(run(Path(folder), options.files, options.jobs), 1)
+        return min(run(Path(folder), options.files, options.jobs, options.sample), 1)
 
 
 if __name__ == "__main__":
