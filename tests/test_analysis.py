@@ -107,15 +107,16 @@ def test_the_cells_of_a_stack_are_told_apart():
 
 @pytest.mark.parametrize("name", CELLS)
 def test_traces_are_those_of_the_cell(name):
-    model, params = network(CELLS[name])
+    cell = CELLS[name]
+    model, params = network(cell)
     xs, _ = batch()
     found = traces(model, params, xs)
-    own = {key: params[key] for key in model.layer.param_shapes}
-    outputs, state, tape = unroll(model.layer, own, xs)
+    own = {key: params[key] for key in cell.param_shapes}
+    outputs, state, tape = unroll(cell, own, xs)
     np.testing.assert_array_equal(found.states["h"], outputs)
     for part, last in state._asdict().items():
         np.testing.assert_array_equal(found.states[part][-1], last)
-    assert set(model.layer.gates) <= set(found.gates)
+    assert set(cell.gates) <= set(found.gates)
     for gate, trace in found.gates.items():
         np.testing.assert_array_equal(trace[2], getattr(tape.caches[2], gate))
 
