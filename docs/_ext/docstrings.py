@@ -8,7 +8,6 @@ import re
 
 IDENTIFIER = re.compile(r"[A-Za-z_][\w.]*")
 CODE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
-PAIR = re.compile(r"\b(\w+: \w+)")
 
 
 def code(match: re.Match[str]) -> str:
@@ -43,9 +42,9 @@ def setup(app):
 
     def process(app, what, name, obj, options, lines):
         lines[:] = translate(lines)
-        if what == "property" and lines:
-            # Else "h: H, c: H" would be taken for a type and a description.
-            lines[0] = PAIR.sub(r"``\1``", lines[0])
+        if what in ("attribute", "data", "property") and lines and ":" in lines[0]:
+            # Napoleon takes what stands before the first ":" of the first line for a type.
+            lines.insert(0, "")
 
     def skip(app, what, name, obj, skipped, options):
         # The fields of a named tuple are described by its class.

@@ -1,7 +1,7 @@
 """Put MathJax's single-file SVG build into the site, so that formulas need no network.
 
 It comes from MathJax's npm package when the site is built, and is kept in `docs/_build`. Without
-npm the pages load it from MathJax's usual address, and the build says so.
+npm the pages load it from MathJax's usual address, and the build warns.
 """
 
 import shutil
@@ -25,7 +25,12 @@ def fetch() -> str:
         try:
             _unpack_from_npm()
         except (OSError, subprocess.SubprocessError) as error:
-            logger.info("No MathJax from npm (%s): formulas will need a network.", error)
+            logger.warning(
+                "MathJax could not be fetched from npm (%s): readers need a network for formulas. "
+                "To build all the same, leave -W out.",
+                error,
+                type="mathjax",
+            )
             return ADDRESS
     return FILE
 
