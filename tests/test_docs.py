@@ -80,6 +80,18 @@ def test_the_commands_of_a_page_are_understood(path):
 
 
 @pytest.mark.parametrize("path", named(READMES))
+def test_code_that_a_readme_cites_stands_in_the_file_word_for_word(path):
+    cited = re.findall(
+        r"^<!-- verbatim: (\S+) -->\n```python\n(.*?)^```$", path.read_text("utf-8"), re.M | re.S
+    )
+    assert len(cited) == 2
+    for file, block in cited:
+        lines = [line.strip() for line in (ROOT / file).read_text("utf-8").splitlines()]
+        for line in filter(None, map(str.strip, block.splitlines())):
+            assert line in lines, line
+
+
+@pytest.mark.parametrize("path", named(READMES))
 def test_the_links_of_a_readme_lead_to_files(path):
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")):
         assert "//" in target or (path.parent / target).exists(), target
