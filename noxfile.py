@@ -56,6 +56,8 @@ def browser(session: nox.Session) -> None:
         shutil.rmtree(work / name, ignore_errors=True)
     shutil.copytree(session.posargs[0], work / "static" / "pyodide")
     session.run("python", "-m", "build", "--wheel", "--outdir", str(work / "wheel"))
+    helpers = ("platformdirs", "threadpoolctl", "tqdm")  # pure Python, in case FOLDER lacks them
+    session.run("pip", "download", "--no-deps", "--dest", str(work / "wheel"), *helpers)
     for path in Path("notebooks").glob("*.ipynb"):
         notebook = json.loads(path.read_text("utf-8"))
         install = {"cell_type": "code", "id": "install", "metadata": {}, "outputs": []}
