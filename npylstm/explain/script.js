@@ -5,7 +5,7 @@ const WORDS = JSON.parse(document.getElementById("words").textContent);
 const $ = (query) => document.querySelector(query);
 const T = N.xs.length, H = N.doutputs[0].length;
 const state = { t: Math.floor(T / 2), unit: 0, node: "h", back: false, bias: null, mistake: "", guide: 1, language: 0 };
-state.language = navigator.language.startsWith("zh") ? 1 : 0;
+state.language = location.search === "?zh" || navigator.language.startsWith("zh") ? 1 : 0;
 
 // ---------------------------------------------------------------- numbers and words
 
