@@ -4,8 +4,9 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 from npylstm.cells import Params, RNNCell
 from npylstm.data import Digits, load_mnist, row_sequences
@@ -104,13 +105,11 @@ def _open(folder: Path) -> tuple[RunSettings, tuple[SequenceModel, Params]]:
 
 def _as_rnn(settings: RunSettings) -> RunSettings:
     """Return the same settings for a tanh RNN."""
-    return replace(
-        settings,
-        cell="rnn",
-        cell_options=None,
-        activation=None,
-        forget_bias=None,
-        recurrent_initializer=None,
-        device="cpu",
-        path="auto",
-    )
+    shared = {"hidden_size", "kernel_initializer"}
+    defaults: dict[str, Any] = {
+        setting.name: setting.default
+        for setting in fields(settings)
+        if setting.metadata["group"] == "cell" and setting.name not in shared
+    }
+    plain = {"cell": "rnn", "cell_options": None, "device": "cpu", "path": "auto"}
+    return replace(settings, **defaults | plain)
