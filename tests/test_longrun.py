@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from npylstm.training.runs import Run
-from npylstm.training.settings import Settings
+from npylstm.training.settings import RunSettings
 
 STATM = Path("/proc/self/statm")
 
@@ -20,7 +20,7 @@ def resident_megabytes():
 @pytest.mark.skipif(not STATM.exists(), reason="needs Linux, to look at the memory in use")
 def test_memory_stays_flat_over_200_000_steps(tmp_path):
     """With shuffling, dropout, clipping and a checkpoint after each of 20 epochs."""
-    settings = Settings(
+    settings = RunSettings(
         hidden_size=2,
         batch_size=1,
         epochs=20,
