@@ -1,6 +1,6 @@
 """LSTM and RNN cells in plain NumPy, with back-propagation through time written out by hand."""
 
-from npylstm.analysis import check_layer, check_model, gradient_check
+from npylstm.analysis import check_against, check_layer, check_model, gradient_check
 from npylstm.backend import available_devices
 from npylstm.cells import (
     GRUCell,
@@ -56,6 +56,7 @@ __all__ = [
     "SequenceModel",
     "Stack",
     "available_devices",
+    "check_against",
     "check_layer",
     "check_model",
     "chrono",

@@ -1,5 +1,6 @@
 """Tools that look into gradients: whether they are right, and how they fare on the way back."""
 
+from npylstm.analysis.against import Comparison, check_against
 from npylstm.analysis.flow import GradientFlow, gradient_flow
 from npylstm.analysis.gates import half_lives, saturation, traces
 from npylstm.analysis.jacobians import (
@@ -20,11 +21,13 @@ from npylstm.analysis.truncation import TruncationBias, truncation_bias
 from npylstm.analysis.watching import WatchedCell, preactivation_gradients, watch
 
 __all__ = [
+    "Comparison",
     "GradientFlow",
     "GradientReport",
     "TruncationBias",
     "WatchedCell",
     "cell_paths",
+    "check_against",
     "check_layer",
     "check_model",
     "direct_cell_path",

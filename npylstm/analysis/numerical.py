@@ -167,7 +167,7 @@ def gradient_check(
     _check_arguments(theta, slope)
     rng = np.random.default_rng(rng)
     rows = []
-    for block, name, columns in _blocks(theta, gates or {}):
+    for block, name, columns in gate_blocks(theta, gates or {}):
         gradient = slope[name][columns].ravel()
         every_entry = gradient.size <= max_entries
         directions = _Directions(gradient.size, None if every_entry else int(rng.integers(2**32)))
@@ -224,7 +224,7 @@ def check_layer(
     if isinstance(layer, Cell):
         layer = Recurrent(layer, path="unroll")
     rng = np.random.default_rng(rng)
-    params = _random_params(layer, rng)
+    params = random_params(layer, rng)
     xs = rng.standard_normal((T, B, layer.input_size))
     # Where it starts is a state that it can come to: not every cell is defined for any other.
     _, state0, _ = layer.forward(params, rng.standard_normal(xs.shape), keep_tape=False)
@@ -235,19 +235,19 @@ def check_layer(
     dxs, dstate0, grads = layer.backward(params, tape, doutputs, dstate)
 
     def loss(point: Params) -> Any:
-        names = iter(_named("state0", state0))
+        names = iter(named_arrays("state0", state0))
         start = map_state(lambda _: point[next(names)], state0)
         own = {name: point[name] for name in params}
         outputs, state, _ = layer.forward(own, point["xs"], start, lengths, seed)
         parts = map_state(lambda a, da: (a * da).sum(), (outputs, state), (doutputs, dstate))
-        return sum(_named("", parts).values())
+        return sum(named_arrays("", parts).values())
 
     assert dxs is not None
     return gradient_check(
         loss,
-        {**params, "xs": xs, **_named("state0", state0)},
-        {**grads, "xs": dxs, **_named("state0", dstate0)},
-        _gates(layer),
+        {**params, "xs": xs, **named_arrays("state0", state0)},
+        {**grads, "xs": dxs, **named_arrays("state0", dstate0)},
+        gate_columns(layer),
         method,
         max_entries,
         rng,
@@ -280,7 +280,7 @@ def check_model(
     check_size("T", T)
     check_size("B", B)
     rng = np.random.default_rng(rng)
-    params = _random_params(model, rng)
+    params = random_params(model, rng)
     xs = rng.standard_normal((T, B, model.recurrent.input_size))
     shape = (T, B) if model.every_step else (B,)
     targets: Array | Labels
@@ -293,7 +293,7 @@ def check_model(
         lambda point: model.loss_and_grads(point, xs, targets, lengths, seed)[0],
         params,
         model.loss_and_grads(params, xs, targets, lengths, seed)[1],
-        _gates(model.recurrent),
+        gate_columns(model.recurrent),
         method,
         max_entries,
         rng,
@@ -420,7 +420,7 @@ def _relative_error(
     return math.nan if relative >= THRESHOLDS["central"] and error <= blur else relative
 
 
-def _blocks(params: Params, gates: Gates) -> Iterator[tuple[str, str, Any]]:
+def gate_blocks(params: Params, gates: Gates) -> Iterator[tuple[str, str, Any]]:
     """Yield each block's label, the parameter it is in, and its place there."""
     for name in params:
         columns = gates.get(name, {})
@@ -431,7 +431,7 @@ def _blocks(params: Params, gates: Gates) -> Iterator[tuple[str, str, Any]]:
             yield f"{name}[{gate}]", name, (..., place)
 
 
-def _gates(layer: Layer | Cell) -> dict[str, dict[str, slice]]:
+def gate_columns(layer: Layer | Cell) -> dict[str, dict[str, slice]]:
     """Return the gates' columns in every parameter that has them, of every cell in the layer."""
     return {
         prefix + name: cell.gate_columns
@@ -440,19 +440,21 @@ def _gates(layer: Layer | Cell) -> dict[str, dict[str, slice]]:
     }
 
 
-def _random_params(part: Layer | SequenceModel, rng: np.random.Generator) -> Params:
+def random_params(part: Layer | SequenceModel, rng: np.random.Generator) -> Params:
     """Draw parameters of which none is zero, biases and forget biases included."""
     params = part.init(rng)
     return {name: a + 0.2 * rng.standard_normal(a.shape) for name, a in params.items()}
 
 
-def _named(name: str, state: Any) -> Params:
+def named_arrays(name: str, state: Any) -> Params:
     """Return the arrays of a state, however nested, by names such as `state0.c`."""
     if not isinstance(state, tuple):
         return {name: state}
     fields = getattr(state, "_fields", range(len(state)))
     parts = zip(fields, state, strict=True)
-    return {key: a for field, part in parts for key, a in _named(f"{name}.{field}", part).items()}
+    return {
+        key: a for field, part in parts for key, a in named_arrays(f"{name}.{field}", part).items()
+    }
 
 
 def _check_arguments(params: Params, grads: Params) -> None:

@@ -1,0 +1,317 @@
+"""Our gradients beside those of somebody else's code, in its own layout, block by block."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from npylstm.analysis.numerical import gate_blocks, gate_columns, named_arrays, random_params
+from npylstm.backend import Array, Rng
+from npylstm.cells import Cell, Params, map_state
+from npylstm.checks import check_choice, check_number, check_size
+from npylstm.interop import (
+    from_torch,
+    gradients_from_blocks,
+    gradients_from_keras,
+    gradients_from_onnx,
+    gradients_from_tf1,
+    gradients_from_torch,
+    state_from_keras,
+    state_from_onnx,
+    state_from_tf1,
+    state_from_torch,
+    state_to_keras,
+    state_to_onnx,
+    state_to_tf1,
+    state_to_torch,
+    to_blocks,
+    to_keras,
+    to_onnx,
+    to_tf1,
+    to_torch,
+)
+from npylstm.sequence import Layer, as_layer
+
+
+class Difference(NamedTuple):
+    """How one block compares: the largest entry of each side, and the relative difference."""
+
+    block: str
+    ours: float
+    theirs: float
+    error: float
+    ok: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The outcome of `check_against`; printed, it is a table.
+
+    Attributes
+    ----------
+    rows : tuple of Difference
+        One for each block: a parameter or one gate's columns of it, `"outputs"`, `"xs"`,
+        `"state0.h"`, as far as the other code tells them.
+    """
+
+    rows: tuple[Difference, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every block agrees."""
+        return all(row.ok for row in self.rows)
+
+    def __str__(self) -> str:
+        """Return the table: block, largest entries, relative difference, verdict."""
+        lines = [("block", "largest of ours", "of theirs", "difference", "verdict")]
+        for row in self.rows:
+            numbers = f"{row.ours:.3e}", f"{row.theirs:.3e}", f"{row.error:.1e}"
+            lines.append((row.block, *numbers, "same" if row.ok else "DIFFERENT"))
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        )
+
+
+class Case(NamedTuple):
+    """One random sequence: what goes in, and the gradients injected from above."""
+
+    params: Params
+    xs: Array
+    state0: Any
+    doutputs: Array
+    dstate: Any
+
+
+def check_against(
+    other: Any,
+    layer: Layer | Cell,
+    layout: str = "torch",
+    T: int = 5,
+    B: int = 3,
+    rng: Rng = 0,
+    tolerance: float = 1e-8,
+) -> Comparison:
+    """Compare the gradients of a layer with those of other code, in the layout of that code.
+
+    Everything is random and in float64: parameters, inputs, initial state, and the gradients of
+    all outputs and of the final state. All of it is converted to the other layout, and what comes
+    back is converted again, so the report speaks of blocks such as `"W_h[f]"`.
+
+    Parameters
+    ----------
+    other
+        In the layouts of frameworks a function `other(params, xs, state0, doutputs, dstate)`, which
+        returns the gradients of its params, or `dxs, dstate0, grads`; with `"torch"` it may be a
+        module, whose gradients PyTorch computes. In those of courses the pair of its two functions,
+        forward and backward.
+    layer : Layer or Cell
+        What the other code computes, too; for a course an `LSTMCell` or an `RNNCell`.
+    layout : str
+        ===================  ============================================  =======================
+        layout               params and gradients                          sequences
+        ===================  ============================================  =======================
+        `"npylstm"`          this package's own                            (T, B, D)
+        `"torch"`            as `to_torch` returns them                    (T, B, D)
+        `"onnx"`             as `to_onnx` returns them                     (T, B, D)
+        `"keras"`            as `to_keras` returns them                    (B, T, D)
+        `"tf1"`              as `to_tf1` does; scopes "0", "1", ...        (B, T, D)
+        `"cs231n"`           `lstm_forward(x, h0, Wx, Wh, b)`,             (B, T, D)
+                             `lstm_backward(dh, cache)`
+        `"deeplearning.ai"`  `lstm_forward(x, a0, parameters)`,            (D, B, T)
+                             `lstm_backward(da, caches)`
+        ===================  ============================================  =======================
+
+        States are as the framework has them; a course's c starts at zero and has no gradient from
+        above.
+    T, B : int
+        Time steps and batch.
+    rng : None, int or numpy.random.Generator
+        Where all random numbers come from.
+    tolerance : float
+        The largest difference, relative to the norm of our block.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    TypeError, ValueError
+        No such layout, a layer that it lacks, or gradients that are missing or of another shape.
+
+    Examples
+    --------
+    >>> module = torch.nn.LSTM(3, 4, dtype=torch.float64)
+    >>> check_against(module, LSTMCell(3, 4)).ok
+    True
+    """
+    check_choice("layout", layout, LAYOUTS)
+    check_size("T", T)
+    check_size("B", B)
+    check_number("tolerance", tolerance, low=0)
+    whole, rng = as_layer(layer), np.random.default_rng(rng)
+    xs = rng.standard_normal((T, B, whole.input_size))
+    state0 = map_state(lambda zeros: rng.standard_normal(zeros.shape), whole.zero_state(xs[0]))
+    params = random_params(whole, rng)
+    outputs = whole.forward(params, xs, state0, keep_tape=False)[0]
+    doutputs: Array = np.asarray(rng.standard_normal(outputs.shape))
+    dstate = map_state(lambda a: rng.standard_normal(a.shape), state0)
+    case = Case(params, xs, state0, doutputs, dstate)
+    case, theirs = LAYOUTS[layout](other, layer, case)
+
+    outputs, _, tape = whole.forward(params, xs, case.state0)
+    dxs, dstate0, grads = whole.backward(params, tape, doutputs, case.dstate)
+    assert dxs is not None  # it was not left out
+    ours = {"outputs": outputs, **grads, "xs": dxs, **named_arrays("state0", dstate0)}
+    known = {name: array for name, array in ours.items() if name in theirs}
+    rows = [
+        _difference(block, known[name][place], np.asarray(theirs[name])[place], tolerance)
+        for block, name, place in gate_blocks(known, gate_columns(whole))
+    ]
+    return Comparison(tuple(rows))
+
+
+def _difference(block: str, ours: Array, theirs: Array, tolerance: float) -> Difference:
+    if ours.shape != theirs.shape:
+        raise ValueError(f"{block} must have shape {ours.shape}, got {theirs.shape}")
+    norm = max(float(np.linalg.norm(ours)), np.finfo(float).tiny)
+    error = float(np.linalg.norm(ours - theirs)) / norm
+    largest = np.abs(ours).max(initial=0), np.abs(theirs).max(initial=0)
+    return Difference(block, float(largest[0]), float(largest[1]), error, error <= tolerance)
+
+
+Answer = tuple[Case, dict[str, Array]]
+"""The case as the other code had it, and what came out of it by our names."""
+
+
+def _framework(
+    to: Callable[..., Any],
+    back: Callable[..., Params],
+    state_to: Callable[..., Any],
+    state_from: Callable[..., Any],
+    batch_first: bool = False,
+) -> Callable[[Any, Any, Case], Answer]:
+    """Return how code in a framework's layout is run."""
+
+    def turn(xs: Array) -> Array:
+        return xs.swapaxes(0, 1) if batch_first else xs
+
+    def run(other: Any, layer: Layer | Cell, case: Case) -> Answer:
+        result = other(
+            to(layer, case.params),
+            turn(case.xs).copy(),
+            state_to(layer, case.state0),
+            turn(case.doutputs).copy(),
+            state_to(layer, case.dstate),
+        )
+        if not isinstance(result, tuple) or len(result) != 3:
+            return case, back(layer, result)
+        dxs, dstate0, grads = result
+        theirs = back(layer, grads) | {"xs": turn(np.asarray(dxs))}
+        return case, theirs | named_arrays("state0", state_from(layer, dstate0))
+
+    return run
+
+
+def _scopes(layer: Layer | Cell) -> list[str]:
+    return [str(k) for k in range(len(as_layer(layer).cells))]
+
+
+_torch_function = _framework(to_torch, gradients_from_torch, state_to_torch, state_from_torch)
+
+
+def _torch(other: Any, layer: Layer | Cell, case: Case) -> Answer:
+    """Run a function, or a module with PyTorch's own back-propagation, in float64."""
+    if not hasattr(other, "named_parameters"):
+        return _torch_function(other, layer, case)
+    from_torch(layer, other.state_dict())  # whether it fits
+    torch = sys.modules["torch"]
+    device = next(iter(other.parameters())).device
+
+    def tensor(array: Array) -> Any:
+        copied = np.array(array)  # a tensor shares memory, and in one order only
+        return torch.from_numpy(copied).to(device).requires_grad_()
+
+    def module(params: Any, xs: Array, state0: Any, doutputs: Array, dstate: Any) -> Any:
+        leaves = {name: tensor(params[name]) for name, _ in other.named_parameters()}
+        start = tuple(map(tensor, state0)) if isinstance(state0, tuple) else tensor(state0)
+        x = tensor(xs.swapaxes(0, 1) if other.batch_first else xs)
+        outputs, final = torch.func.functional_call(other, leaves, (x, start))
+        outputs = outputs.swapaxes(0, 1) if other.batch_first else outputs
+        ends = zip(
+            [final] if not isinstance(final, tuple) else final,
+            [dstate] if not isinstance(dstate, tuple) else dstate,
+            strict=True,
+        )
+        loss = (outputs * tensor(doutputs)).sum() + sum((a * tensor(d)).sum() for a, d in ends)
+        loss.backward()
+        dx = x.grad.swapaxes(0, 1) if other.batch_first else x.grad
+        dstart = tuple(a.grad for a in start) if isinstance(start, tuple) else start.grad
+        return dx, dstart, {name: leaf.grad for name, leaf in leaves.items()}
+
+    return _torch_function(module, layer, case)
+
+
+def _course(case: Case) -> Case:
+    """Return the case that a course's functions can run: c starts at 0, the last state is free."""
+    zeros = map_state(np.zeros_like, case.state0)
+    return case._replace(state0=zeros._replace(h=case.state0.h), dstate=zeros)
+
+
+def _pair(other: Any) -> tuple[Any, Any]:
+    if not isinstance(other, tuple | list) or len(other) != 2 or not all(map(callable, other)):
+        raise TypeError(f"other must be the pair (forward, backward), got {other!r}")
+    return other[0], other[1]
+
+
+def _cs231n(other: Any, cell: Any, case: Case) -> Answer:
+    forward, backward = _pair(other)
+    weights = to_blocks(cell, case.params, "cs231n")
+    case = _course(case)
+    names = ("Wx", "Wh", "b")
+    x, dh = (a.swapaxes(0, 1).copy() for a in (case.xs, case.doutputs))
+    h, cache = forward(x, case.state0.h.copy(), *(weights[name] for name in names))
+    dx, dh0, *grads = backward(dh, cache)
+    theirs = gradients_from_blocks(cell, dict(zip(names, grads, strict=True)), "cs231n")
+    return case, theirs | {
+        "outputs": np.swapaxes(h, 0, 1), "xs": np.swapaxes(dx, 0, 1), "state0.h": dh0
+    }  # fmt: skip
+
+
+def _deeplearning(other: Any, cell: Any, case: Case) -> Answer:
+    forward, backward = _pair(other)
+    weights = to_blocks(cell, case.params, "deeplearning.ai")
+    case, H = _course(case), cell.hidden_size
+    head = {"Wya": np.zeros((2, H)), "Wy": np.zeros((2, H)), "by": np.zeros((2, 1))}
+    a, *_, caches = forward(
+        case.xs.transpose(2, 1, 0).copy(), case.state0.h.T.copy(), weights | head
+    )
+    grads = backward(case.doutputs.transpose(2, 1, 0).copy(), caches)
+    own = {name: grads[f"d{name}"] for name in weights if f"d{name}" in grads}
+    theirs = gradients_from_blocks(cell, own, "deeplearning.ai")
+    theirs |= {"outputs": np.transpose(a, (2, 1, 0))}
+    theirs |= {"xs": np.transpose(grads["dx"], (2, 1, 0))} if "dx" in grads else {}
+    return case, theirs | ({"state0.h": np.transpose(grads["da0"])} if "da0" in grads else {})
+
+
+LAYOUTS: dict[str, Callable[[Any, Any, Case], Answer]] = {
+    "npylstm": _framework(
+        lambda _, params: dict(params), lambda _, grads: dict(grads),
+        lambda _, state: state, lambda _, state: state,
+    ),
+    "torch": _torch,
+    "onnx": _framework(to_onnx, gradients_from_onnx, state_to_onnx, state_from_onnx),
+    "keras": _framework(to_keras, gradients_from_keras, state_to_keras, state_from_keras, True),
+    "tf1": _framework(
+        lambda layer, params: to_tf1(layer, params, _scopes(layer)),
+        lambda layer, grads: gradients_from_tf1(layer, grads, _scopes(layer)),
+        state_to_tf1, state_from_tf1, True,
+    ),
+    "cs231n": _cs231n,
+    "deeplearning.ai": _deeplearning,
+}  # fmt: skip
+"""The layouts by name, and how code in each is run."""
