@@ -8,7 +8,7 @@ import numpy as np
 
 from npylstm.exercises.diagnosis.catalogue import find_mistakes, find_single, known_as
 from npylstm.exercises.diagnosis.evidence import Evidence
-from npylstm.exercises.diagnosis.forms import FORMS
+from npylstm.exercises.diagnosis.forms import FORMS, with_arguments
 from npylstm.exercises.diagnosis.program import Program
 from npylstm.exercises.diagnosis.search import MOST, Found, search
 from npylstm.exercises.diagnosis.smallest import Ask, smallest
@@ -35,6 +35,7 @@ class Diagnosis:
     mistakes: tuple[str, ...] = ()
 
 
+@np.errstate(all="ignore")
 def diagnose(
     task: Task,
     trials: tuple[Trial, ...],
@@ -61,19 +62,19 @@ def diagnose(
         return (
             _tell([_known(task, slip) for slip in known], set()) if known else _unknown(task, ask)
         )
-    blocks = [split_gates(task, answer) for answer in answers]
+    blocks = [_blocks(task, trial, answer) for trial, answer in zip(trials, answers, strict=True)]
     evidence = Evidence(task, trials, blocks, deadline)
     best = Found("", Program("", ()))
-    with np.errstate(all="ignore"):
-        for form in FORMS[task.name]:
-            found = search(evidence, Program(form, evidence.right))
-            if len(found.explained) > len(best.explained) or not best.made:
-                best = found
+    telling = any(map(evidence.telling, evidence.wrong))
+    for form in FORMS[task.name] if telling else ():
+        found = search(evidence, Program(with_arguments(task, form), evidence.right))
+        if len(found.explained) > len(best.explained) or not best.made:
+            best = found
     statements = list(_statements(evidence, best))
     left = evidence.wrong - best.explained
-    if left and not statements:
+    if telling and not statements:
         known = find_mistakes(task, trials, answers, deadline + PAIR_SECONDS)
-        if known and any(map(evidence.telling, left)):
+        if known:
             return _tell([_known(task, slip) for slip in known], set())
     for statement in moved_or_multiplied(evidence, left):
         if len(statements) < MOST:
@@ -120,10 +121,21 @@ def _unknown(task: Task, ask: Ask) -> Diagnosis:
     return Diagnosis((first, f"{first} {numbers}.", f"{first} {numbers}. {advice}"))
 
 
+def _blocks(task: Task, trial: Trial, answer: Outputs) -> Outputs:
+    """Split an answer into blocks; a result of a shape that can't be split stands for each."""
+    blocks: Outputs = {}
+    for name, right in trial.right.items():
+        try:
+            blocks |= split_gates(task, {name: answer[name]})
+        except ValueError:
+            blocks |= dict.fromkeys(split_gates(task, {name: right}), answer[name])
+    return blocks
+
+
 def _comparable(trials: Sequence[Trial], answers: Sequence[Outputs]) -> bool:
-    """Whether an answer has numbers in the right shapes everywhere."""
+    """Whether an answer has floating-point numbers everywhere."""
     return all(
-        name in answer and answer[name].shape == right.shape and answer[name].dtype.kind == "f"
+        name in answer and answer[name].dtype.kind == "f"
         for trial, answer in zip(trials, answers, strict=True)
         for name, right in trial.right.items()
     )
@@ -150,7 +162,7 @@ def _tell(statements: Sequence[Statement], left: set[str]) -> Diagnosis:
         levels.append((f"{where}.", what, what + look))
     if not levels:
         return Diagnosis(("", "", ""))
-    where, what, look = (" And a second one. ".join(level) for level in zip(*levels, strict=True))
+    where, what, look = (_joined(level) for level in zip(*levels, strict=True))
     explained = frozenset().union(*(s.explains for s in statements))
     rest = (
         f" This explains {list_blocks(explained)}; {list_blocks(left)} has another cause."
@@ -159,3 +171,8 @@ def _tell(statements: Sequence[Statement], left: set[str]) -> Diagnosis:
     )
     mistakes = tuple(statement.name for statement in statements if statement.name)
     return Diagnosis((where + rest, what + rest, look + rest), mistakes)
+
+
+def _joined(texts: Sequence[str]) -> str:
+    counted = ("", " And a second one. ", " And a third one. ")
+    return "".join(count + text for count, text in zip(counted, texts, strict=False))

@@ -3,13 +3,61 @@
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import combinations, permutations
 from typing import Any
 
 import numpy as np
 
-from npylstm.exercises.diagnosis.functions import FAMILIES, dsigmoid
+from npylstm.exercises.diagnosis.functions import FAMILIES, dsigmoid, dtanh
 from npylstm.exercises.diagnosis.program import Line, Namespace
+
+FACTORS = (
+    ("1 - {w}", "one minus {w} in place of {v}", 2),
+    ("{v} * {w}", "{v} multiplied with {w}", 2),
+    ("{v} * (1 - {w})", "{v} multiplied with one minus {w}", 3),
+    ("{v} / {w}", "{v} divided by {w}", 3),
+    ("{v} / (1 - {w})", "{v} divided by one minus {w}", 3),
+)
+"""What v becomes together with w."""
+
+FUNCTIONS = (
+    (
+        ("1 - {v}", "one minus {v} in place of {v}", 1),
+        ("{v}**2", "{v} squared", 1),
+        ("2 * {v}", "{v} counted twice", 1),
+        ("-{v}", "sign of {v}", 1),
+        ("0.5 * {v}", "{v} halved", 2),
+        ("abs({v})", "absolute value of {v}", 1),
+        ("np.tanh({v})", "tanh of {v} in place of {v}", 1),
+        ("sigmoid({v})", "sigmoid of {v} in place of {v}", 1),
+        ("dtanh(np.tanh({v}))", "slope of tanh at {v} in place of {v}", 2),
+        ("dtanh({v})", "slope 1 - v² of {v} in place of {v}", 2),
+        ("dsigmoid({v})", "slope of {v} in place of {v}", 2),
+        ("(1.0 + 0 * {v})", "{v} missing", 1),
+        ("(0 * {v})", "zero in place of {v}", 2),
+        ("np.sqrt(abs({v}))", "root of {v}", 2),
+        ("1 / {v}", "divided by {v}, not multiplied", 2),
+        ("(1 + {v})", "one added to {v}", 2),
+    ),
+    (
+        ("(0 * {v} + {v}.sum())", "sum of {v} in place of each entry", 2),
+        ("(0 * {v} + {v}.mean())", "mean of {v} in place of each entry", 2),
+        ("np.roll({v}, 1, axis=-1)", "{v} shifted by one column", 2),
+        ("{v}[..., ::-1]", "columns of {v} in reverse order", 2),
+    ),
+    (
+        ("(0 * {v} + {v}.sum(axis=-1, keepdims=True))", "sum of each row of {v}", 2),
+        ("np.roll({v}, 1, axis=0)", "row before in {v}", 2),
+        ("np.concatenate([0 * {v}[:1], {v}[:-1]])", "row before in {v}, zero at the first", 2),
+        ("np.roll({v}, -1, axis=0)", "next row in {v}", 2),
+        ("{v}[::-1]", "rows of {v} in reverse order", 2),
+        ("(0 * {v} + {v}[0])", "first row of {v} used for every row", 2),
+        ("(0 * {v} + {v}[-1])", "last row of {v} used for every row", 2),
+        ("(0 * {v} + {v}.mean(axis=0))", "mean of the rows of {v} used for every row", 2),
+        ("(0 * {v} + {v}.sum(axis=0))", "sum of the rows of {v} used for every row", 2),
+    ),
+)
+"""What may become of v: of anything, of what has columns, of what has rows."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +114,7 @@ def _orders(line: Line, tree: ast.Tuple, names: Namespace) -> Iterator[tuple[str
     """Exchange the parts of a line that takes several things in order."""
     parts = [ast.unparse(part) for part in tree.elts]
     same = all(_shape(names, part) == _shape(names, parts[0]) for part in parts)
-    for order in permutations(parts):
+    for order in permutations(parts) if len(parts) <= 4 else _exchanges(parts):
         if list(order) != parts and (same or _fit(order, parts, names)):
             text = ", ".join(order)
             words = f"taken in the order {', '.join(p.removeprefix('dz_') for p in order)}"
@@ -77,6 +125,13 @@ def _orders(line: Line, tree: ast.Tuple, names: Namespace) -> Iterator[tuple[str
                 order = (*parts[:k], other, *parts[k + 1 :])
                 words = f"{other} in place of {part} throughout"
                 yield f"{line.target} = {', '.join(order)}", words, 1
+
+
+def _exchanges(parts: list[str]) -> Iterator[tuple[str, ...]]:
+    for first, second in combinations(range(len(parts)), 2):
+        order = list(parts)
+        order[first], order[second] = parts[second], parts[first]
+        yield tuple(order)
 
 
 def _shape(names: Namespace, name: str) -> tuple[int, ...]:
@@ -109,11 +164,11 @@ def _node(
     elif isinstance(node, ast.Attribute) and ast.unparse(node) == "np.tanh":
         yield from _variants(np.tanh)
     elif isinstance(node, ast.BinOp):
-        yield from _operation(node, source, spoken)
+        yield from _operation(node, source, names, spoken)
     elif isinstance(node, ast.Call):
         yield from _call(node, source, names, spoken)
     elif isinstance(node, ast.Constant) and isinstance(node.value, int | float):
-        yield from _constant(node.value)
+        yield from _constant(node.value, names, spoken)
     elif isinstance(node, ast.Compare):
         yield f"not ({ast.unparse(node)})", "condition turned round", 1
         yield "True", "condition always true", 2
@@ -128,52 +183,42 @@ def _variants(function: Any) -> Iterator[tuple[str, str, int]]:
 
 def _name(name: str, names: Namespace, spoken: dict[str, str]) -> Iterator[tuple[str, str, int]]:
     """Put another name, or a function of the same one, in place of a name."""
-    value = names.get(name)
+    value, said = names.get(name), spoken.get(name, name)
     if callable(value):
         yield from _variants(value)
-        return
-    if not isinstance(value, np.ndarray | float) or isinstance(value, bool):
-        return
-    said = spoken.get(name, name)
-    for other in _alike(value, names):
-        if other != name:
-            kind = _is_gradient(other) != _is_gradient(name)
-            cost = 2 if kind else int(other in spoken)
-            yield other, f"{spoken.get(other, other)} in place of {said}", cost
-            if not kind:
-                yield f"{name} + {other}", f"{spoken.get(other, other)} added to {said}", 2
-    yield f"1 - {name}", f"one minus {said} in place of {said}", 1
-    yield f"{name}**2", f"{said} squared", 1
-    yield f"2 * {name}", f"{said} counted twice", 1
-    yield f"-{name}", f"sign of {said}", 1
-    yield f"0.5 * {name}", f"{said} halved", 2
-    yield f"abs({name})", f"absolute value of {said}", 1
-    yield f"np.tanh({name})", f"tanh of {said} in place of {said}", 1
-    yield f"sigmoid({name})", f"sigmoid of {said} in place of {said}", 1
-    yield f"dtanh(np.tanh({name}))", f"slope of tanh at {said} in place of {said}", 2
-    yield f"dtanh({name})", f"slope 1 - v² of {said} in place of {said}", 2
-    yield f"dsigmoid({name})", f"slope of {said} in place of {said}", 2
-    yield f"(1.0 + 0 * {name})", f"{said} missing", 1
-    yield f"(0 * {name})", f"zero in place of {said}", 2
-    yield f"np.sqrt(abs({name}))", f"root of {said}", 2
-    yield f"1 / {name}", f"divided by {said}, not multiplied", 2
-    yield f"(1 + {name})", f"one added to {said}", 2
-    if np.ndim(value) == 2:
-        if len(set(np.shape(value))) == 1:
+    elif isinstance(value, int) and not isinstance(value, bool):
+        yield f"{name} - 1", f"one less than {said}", 1
+        yield f"{name} + 1", f"one more than {said}", 1
+    elif isinstance(value, np.ndarray | float):
+        yield from _others(name, names, spoken)
+        square = len(set(np.shape(value))) == 1
+        for axes, functions in enumerate(FUNCTIONS):
+            if np.ndim(value) >= axes:
+                for text, words, cost in functions:
+                    yield text.format(v=name), words.format(v=said), cost
+        if np.ndim(value) == 2 and square:
             yield f"{name}.T", f"{said} transposed", 1
-        yield f"np.roll({name}, 1, axis=0)", f"{said} of the row before", 2
-        yield f"np.roll({name}, -1, axis=0)", f"{said} of the next row", 2
-        yield f"{name}[::-1]", f"rows of {said} in reverse order", 2
-        yield f"(0 * {name} + {name}[0])", f"first row of {said} used for every row", 2
-        yield f"(0 * {name} + {name}[-1])", f"last row of {said} used for every row", 2
-        yield f"(0 * {name} + {name}.mean(axis=0))", f"{said} averaged over the batch", 2
-        yield f"(0 * {name} + {name}.sum(axis=0))", f"{said} summed over the batch", 2
-    if np.ndim(value) >= 1:
-        yield f"(0 * {name} + {name}.sum())", f"sum of {said} in place of each entry", 2
-        yield f"(0 * {name} + {name}.mean())", f"mean of {said} in place of each entry", 2
-        yield f"(0 * {name} + {name}.sum(axis=-1, keepdims=True))", f"{said} summed over units", 2
-        yield f"np.roll({name}, 1, axis=-1)", f"{said} shifted by one unit", 2
-        yield f"{name}[..., ::-1]", f"units of {said} in reverse order", 2
+
+
+def _others(name: str, names: Namespace, spoken: dict[str, str]) -> Iterator[tuple[str, str, int]]:
+    """Put another name in place of one, or join it to that one."""
+    value, said = names[name], spoken.get(name, name)
+    for other in _alike(value, names):
+        kind = _is_gradient(other) != _is_gradient(name)
+        cost = 2 if kind else int(other in spoken)
+        yield other, f"{spoken.get(other, other)} in place of {said}", cost
+        if not kind:
+            yield f"{name} + {other}", f"{spoken.get(other, other)} added to {said}", 2
+    for other in _factors(value, names):
+        if np.ndim(names[other]) < np.ndim(value):
+            said_other = spoken.get(other, other)
+            yield f"{other} + 0 * {name}", f"{said_other} in place of {said}", 1
+        for text, words, cost in FACTORS:
+            yield (
+                text.format(v=name, w=other),
+                words.format(v=said, w=spoken.get(other, other)),
+                cost,
+            )
 
 
 def _alike(value: Any, names: Namespace) -> list[str]:
@@ -187,6 +232,19 @@ def _alike(value: Any, names: Namespace) -> list[str]:
         and np.shape(one) == shape
         and not np.array_equal(one, value)
         and np.any(one)
+    ]
+
+
+def _factors(value: Any, names: Namespace) -> list[str]:
+    """Names of what may be multiplied with something: no gradient, of its shape or a number."""
+    return [
+        other
+        for other, one in names.items()
+        if isinstance(one, np.ndarray | float)
+        and not isinstance(one, bool)
+        and not other.startswith("_")
+        and not _is_gradient(other)
+        and np.shape(one) in (np.shape(value), ())
     ]
 
 
@@ -207,7 +265,7 @@ def _speak(node: ast.expr, spoken: dict[str, str]) -> str:
 
 
 def _operation(
-    node: ast.BinOp, source: str, spoken: dict[str, str]
+    node: ast.BinOp, source: str, names: Namespace, spoken: dict[str, str]
 ) -> Iterator[tuple[str, str, int]]:
     left, right = (ast.get_source_segment(source, part) or "" for part in (node.left, node.right))
     said_left, said_right = _speak(node.left, spoken), _speak(node.right, spoken)
@@ -224,6 +282,8 @@ def _operation(
     if isinstance(node.op, ast.Sub):
         yield f"({right}) - ({left})", "sign of the difference", 0
         yield f"({left}) + ({right})", "plus in place of minus", 0
+    if isinstance(node.op, ast.Mult) and isinstance(node.right, ast.Call):
+        yield from _slope_regrouped(left, node.right, names)
     if isinstance(node.op, ast.Mult):
         yield f"({left}) + ({right})", f"{said_left} and {said_right} added, not multiplied", 0
         yield f"({left}) / ({right})", f"divided by {said_right}, not multiplied", 1
@@ -238,6 +298,15 @@ def _operation(
             yield f"({left}) ** {power}", f"{said_left} {words}", 0
         yield f"2 * ({left})", f"{said_left} doubled, not squared", 1
         yield f"abs({left})", f"absolute value of {said_left} in place of its square", 1
+
+
+def _slope_regrouped(left: str, call: ast.Call, names: Namespace) -> Iterator[tuple[str, str, int]]:
+    """Leave out the parentheses of a slope that something is multiplied with."""
+    function, argument = names.get(ast.unparse(call.func)), ast.unparse(call.args[0])
+    if function is dtanh:
+        yield f"({left}) * 1 - {argument}**2", "parentheses missing in the slope", 0
+    elif function is dsigmoid:
+        yield f"({left}) * {argument} * 1 - {argument}", "parentheses missing in the slope", 0
 
 
 def _regrouped(node: ast.BinOp, source: str) -> Iterator[tuple[str, str, int]]:
@@ -272,9 +341,14 @@ def _call(
         yield f"{function}({arguments[1]}, {arguments[0]})", "arguments exchanged", 2
 
 
-def _constant(value: float) -> Iterator[tuple[str, str, int]]:
+def _constant(
+    value: float, names: Namespace, spoken: dict[str, str]
+) -> Iterator[tuple[str, str, int]]:
     for other in (value + 1, value - 1, 2 * value, value / 2, -value):
         yield repr(other), f"another number in place of {value:g}", 1
+    for name, one in names.items():
+        if isinstance(one, float) and not name.startswith("_"):
+            yield name, f"{spoken.get(name, name)} in place of {value:g}", 1
 
 
 def _whole(line: Line, names: Namespace, spoken: dict[str, str]) -> Iterator[tuple[str, str, int]]:

@@ -81,8 +81,8 @@ class Evidence:
     def same(self, number: int, block: str, said: Array) -> bool:
         """Whether a block has these numbers in a trial; one number tells most others apart."""
         got, floor = self.answers[number][block], self.floors[number]
-        if said.shape != got.shape:
-            return False
+        if said.shape != got.shape or not said.size:
+            return bool(said.shape == got.shape)
         place, value = self._largest[number].get(block, (0, np.nan))
         if np.isfinite(value) and abs(said.item(place) - value) > 2e-3 * max(abs(value), floor):
             return False

@@ -5,6 +5,8 @@ symbol whose equation in the exercise's text to look at. The names of the result
 blocks, with an underscore in place of brackets. No form changes an array in place.
 """
 
+from npylstm.exercises.tasks import Task
+
 _GATES = """\
 i, f, o, g = i, f, o, g  # the gates | i
 """
@@ -145,8 +147,7 @@ db_n = rows_b(dz_n)  # db[n] | n
 """
 
 _RNN_STEP = """\
-tanh_slope = dtanh(h)  # dz, the slope | h
-dz = dh * tanh_slope  # dz | h
+dz = dh * dtanh(h)  # dz | h
 back_x = back  # dx | z
 back_h = back  # dh_prev | z
 dx = back_x(dz, W_x)  # dx | z
@@ -187,12 +188,19 @@ h = np.tanh(z)  # h | h
 """
 
 
+def with_arguments(task: Task, form: str) -> str:
+    """Put lines before a form in which an argument can be taken for another."""
+    arrays = [name for name in task.arguments if name not in ("f", "grads", "batches", "params")]
+    one = "".join(f"{name} = {name}  # {name}, wherever it stands | {name}\n" for name in arrays)
+    both = ", ".join(arrays)
+    return one + f"{both} = {both}  # the arguments | {arrays[0]}\n" * (len(arrays) > 1) + form
+
+
 def _indent(text: str) -> str:
     return "".join(f"    {line}\n" for line in text.splitlines())
 
 
 _RNN_SEQUENCE = """\
-hs = hs  # the states | h_t
 T = len(xs)
 B = len(h0)
 order = backwards  # the loop over t | h_t
@@ -214,8 +222,7 @@ for t in order(T):
     h_prev = before_h(hs, h0, t)  # h_{t-1} in dW_h | h_t
     dh_own = dhs_at(dhs, t)  # dhs[t] | L
     dh = dh_own + dh_next  # dh | h_t
-    tanh_slope = dtanh(h)  # dz, the slope | h_t
-    dz = dh * tanh_slope  # dz | h_t
+    dz = dh * dtanh(h)  # dz | h_t
     x_used = xs_at(xs, t)  # dW_x, x_t | h_t
     dx = back(dz, W_x)  # dx | h_t
     dh_prev = back(dz, W_h)  # dh_{t-1} | h_t
@@ -234,7 +241,6 @@ dh0 = dh_next  # dh0 | h_t
 
 _LSTM_SEQUENCE = (
     """\
-hs = hs  # the states | h_t
 T = len(xs)
 B = len(h0)
 order = backwards  # the loop over t | h_t
@@ -359,12 +365,11 @@ square = grad**2  # ms, the square | ms
 share = 1 - decay  # ms, the share of the square | ms
 kept = decay * ms  # ms, what is kept | ms
 new = share * square  # ms, what is added | ms
-ms_old = ms
-ms = kept + new  # ms | ms
-used = ms  # param, the ms that divides | param
-{denominator}
-step = lr * grad / denominator  # param, the step | param
+mean_square = kept + new  # ms | ms
+used = mean_square  # param, the ms that divides | param
+step = lr * grad / {denominator}  # param, the step | param
 param = param - step  # param | param
+ms = mean_square  # ms, what is returned | ms
 """
 
 _CLIP = """\
@@ -377,7 +382,7 @@ sb = size(gb)  # norm, the part of b | norm
 sum_of_squares = sx + sh + sb  # norm, the sum | norm
 length = root(sum_of_squares)  # norm | norm
 exceeds = above(length, max_norm)  # grads, the condition | grad
-ratio = max_norm / max(length, 1e-300)  # grads, the factor | grad
+ratio = max_norm / length  # grads, the factor | grad
 scale = choose(exceeds, ratio, 1.0)  # grads, the factor | grad
 scale_x = scale  # grads[W_x] | grad
 scale_h = scale  # grads[W_h] | grad
@@ -395,7 +400,7 @@ W_used = W_h  # dh_{s+1}/dh_s, the weights | h_t
 measure = two_norm  # norms | dh_{T-1}
 first = 1  # the steps of the product, the first factor | dh_{T-1}
 end = T  # the steps of the product, the last factor | dh_{T-1}
-start = np.eye(H)  # norms[T-1] | dh_{T-1}
+start = identity(H)  # norms[T-1] | dh_{T-1}
 arrange = keep  # norms | dh_{T-1}
 found = []
 for t in range(T):
@@ -463,16 +468,8 @@ FORMS: dict[str, tuple[str, ...]] = {
     "peephole_lstm_cell_backward": (_PEEPHOLE_STEP,),
     "gru_cell_backward": (_GRU_STEP,),
     "numerical_gradient": (_NUMERICAL_GRADIENT,),
-    "rmsprop_step": (
-        _RMSPROP.format(
-            denominator="denominator = np.sqrt(used) + eps  # param, the denominator | param"
-        ),
-    ),
-    "rmsprop_step_tf1": (
-        _RMSPROP.format(
-            denominator="denominator = np.sqrt(used + eps)  # param, the denominator | param"
-        ),
-    ),
+    "rmsprop_step": (_RMSPROP.format(denominator="(np.sqrt(used) + eps)"),),
+    "rmsprop_step_tf1": (_RMSPROP.format(denominator="np.sqrt(used + eps)"),),
     "clip_by_global_norm": (_CLIP,),
     "jacobian_product_norms": (_JACOBIAN,),
     "train": (_TRAIN,),

@@ -51,6 +51,8 @@ SLOPES: Family = {
     "over_sigmoid": (lambda v: 1 / dsigmoid(v), "divided by the slope"),
     "over_tanh": (lambda v: 1 / dtanh(v), "divided by the slope"),
     "no_one": (lambda v: v**2, "square alone in place of the slope, one minus missing"),
+    "two_minus": (lambda v: 2 - v**2, "another number in place of 1 in the slope"),
+    "sigmoid_two_minus": (lambda v: v * (2 - v), "another number in place of 1 in the slope"),
     "cubed": (lambda v: 1 - v**3, "power in the slope"),
     "fourth": (lambda v: 1 - v**4, "power in the slope"),
     "root_slope": (lambda v: np.sqrt(abs(dtanh(v))), "root of the slope"),
@@ -191,6 +193,14 @@ BACKS: Family = {
         lambda d, W: np.concatenate([0 * d[:-1], d[-1:]]) @ W.T,
         "last row of the batch alone filled",
     ),
+    "back_into_first": (
+        lambda d, W: np.concatenate([d[-1:], 0 * d[1:]]) @ W.T,
+        "first row of the result written for every row of the batch",
+    ),
+    "back_sum_into_first": (
+        lambda d, W: np.concatenate([d.sum(0, keepdims=True), 0 * d[1:]]) @ W.T,
+        "all rows of the batch added up in the first row of the result",
+    ),
     "back_first_only": (
         lambda d, W: np.concatenate([d[:1], 0 * d[1:]]) @ W.T,
         "first row of the batch alone filled",
@@ -221,6 +231,9 @@ ROWS: Family = {
     "rows_nothing": (lambda d: 0 * d.sum(axis=0), "zero, nothing added up"),
     "rows_mean_units": (lambda d: d.sum(axis=0) / d.shape[1], "divided by the number of units"),
     "rows_ones": (lambda d: 0 * d[0] + len(d), "number of rows in place of the sum of dz"),
+    "rows_kept": (lambda d: 1 * d, "not summed over the batch"),
+    "rows_axis_kept": (lambda d: d.sum(axis=0, keepdims=True), "an axis too many"),
+    "rows_of_units": (lambda d: d.sum(axis=1), "summed over the units, not over the batch"),
     "rows_product": (lambda d: d.prod(axis=0), "product over the batch in place of the sum"),
 }
 
@@ -232,6 +245,10 @@ def before(states: Array, first: Array, t: int) -> Any:
 
 BEFORE: Family = {
     "before_same": (lambda s, s0, t: s[t], "state of step t in place of the one before it"),
+    "before_same_then_first": (
+        lambda s, s0, t: s[t] if t > 0 else s0,
+        "state of step t in place of the one before it",
+    ),
     "before_wrapped": (lambda s, s0, t: s[t - 1], "last state in place of the first at t = 0"),
     "before_zero": (
         lambda s, s0, t: s[t - 1] if t > 0 else 0 * s0,
@@ -409,6 +426,10 @@ PICKS: Family = {
     "label_reversed": (lambda v, k: pick(v, k[::-1]), "labels in reverse order"),
     "label_less": (lambda v, k: pick(v, k - 1), "label counted from one"),
     "label_more": (lambda v, k: pick(v, (k + 1) % v.shape[1]), "label one too high"),
+    "row_number": (
+        lambda v, k: v[np.arange(len(k)), np.arange(len(k)) % v.shape[1]],
+        "number of the row in place of the label",
+    ),
     "no_label": (lambda v, k: v[:, 0], "first class in place of the label"),
     "all_labels": (lambda v, k: v.sum(axis=1), "all classes, not the right one alone"),
     "largest_label": (lambda v, k: v.max(axis=1), "largest class in place of the label"),
@@ -435,6 +456,10 @@ MARKS: Family = {
     "mark_columns": (
         lambda k, p: one_hot(k, p).max(axis=0) + 0 * p,
         "one at every class that any row has as its label",
+    ),
+    "mark_row": (
+        lambda k, p: one_hot(np.arange(len(k)) % p.shape[1], p),
+        "number of the row in place of the label",
     ),
     "mark_first_class": (lambda k, p: one_hot(0 * k, p), "first class in place of the label"),
     "mark_first_row": (
@@ -636,6 +661,18 @@ JOINS: Family = {
 }
 
 
+def identity(size: int) -> Any:
+    """Start a product of matrices."""
+    return np.eye(size)
+
+
+STARTS: Family = {
+    "ones": (lambda size: np.ones((size, size)), "matrix of ones in place of the identity"),
+    "zeros": (lambda size: np.zeros((size, size)), "zeros in place of the identity"),
+    "twice": (lambda size: 2 * np.eye(size), "identity counted twice"),
+}
+
+
 def keep_batches(batches: Any) -> Any:
     """Go through all batches in order."""
     return batches
@@ -676,6 +713,7 @@ FAMILIES: dict[Function, Family] = {
     add_at: MOVES,
     two_norm: NORMS,
     join: JOINS,
+    identity: STARTS,
     keep_batches: BATCHES,
 }
 

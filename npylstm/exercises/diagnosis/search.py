@@ -118,9 +118,11 @@ def spoken_names(program: Program, arguments: Sequence[str]) -> dict[str, str]:
             names[line.target] = names.get(line.value, line.value)
         elif line.target.isidentifier():
             place, _, part = line.place.partition(", ")
-            names[line.target] = part if part.startswith("the ") else place
+            said = part if part.startswith("the ") else f"{place} ({part})"
+            names[line.target] = said if part else place
         else:
-            names |= {t: f"{t[:3]}[{t[3:]}]" for t in line.target.split(", ") if t[:2] == "W_"}
+            parts = [t for t in line.target.split(", ") if t[:2] == "W_" and t not in arguments]
+            names |= {part: f"{part[:3]}[{part[3:]}]" for part in parts}
     return names
 
 

@@ -13,7 +13,8 @@ from npylstm.exercises.tasks import Size
 
 MOVED: Mapping[str, Callable[[Array], Array]] = {
     "transposed": lambda a: a.T,
-    "order of the entries that of the transposed array": lambda a: a.T.reshape(a.shape),
+    "read or written by columns, not by rows": lambda a: a.T.reshape(a.shape),
+    "filled by columns, not by rows": lambda a: a.reshape(a.shape[::-1]).T,
     "rows in reverse order": lambda a: a[::-1],
     "columns in reverse order": lambda a: a[..., ::-1],
     "rows shifted by one": lambda a: np.roll(a, 1, axis=0),
@@ -96,7 +97,7 @@ def _holds(
     ):
         try:
             moved = move(take(right))
-        except ValueError:  # what has one axis can't be turned
+        except (ValueError, IndexError):  # what has few axes can't be turned
             return False
         if moved.shape != take(answer).shape or not close(take(answer), moved, floor):
             return False
@@ -107,6 +108,11 @@ def _multiple(evidence: Evidence, block: str) -> str:
     """Find the number by which a block is too large, the same in every trial or a size."""
     if all(not np.any(answer[block]) for answer in evidence.answers):
         return "all zero"
+    if any(
+        a[block].shape != r[block].shape
+        for a, r in zip(evidence.answers, evidence.rights, strict=True)
+    ):
+        return ""
     ratios = []
     for answer, right, floor in zip(
         evidence.answers, evidence.rights, evidence.floors, strict=True

@@ -42,7 +42,7 @@ SIGMOID = (
     Mistake("hard sigmoid, a straight line cut off at 0 and 1", "s",
             {_SIGMOID: "np.clip(0.2 * z + 0.5, 0, 1)"},
             S, "is this curve made of straight pieces?"),
-    Mistake("absolute value of z", "s",
+    Mistake("a negative z gives what a positive one gives", "s",
             {_SIGMOID: "0.5 * np.tanh(0.5 * abs(z)) + 0.5"},
             S, "what should a negative z give?"),
     Mistake("wrong branch for negative z", "s",
