@@ -5,7 +5,20 @@ from functools import partial
 
 import numpy as np
 
-from npylstm.cells import Cell, GRUCell, LSTMCell, LSTMVariant, Params, RNNCell, chrono
+from npylstm.cells import (
+    Cell,
+    GRUCell,
+    LRUCell,
+    LSTMCell,
+    LSTMVariant,
+    MinGRUCell,
+    MinLSTMCell,
+    MLSTMCell,
+    Params,
+    RNNCell,
+    SLSTMCell,
+    chrono,
+)
 
 STANDARD: dict[str, Callable[[int, int], Cell]] = {
     "tanh RNN, gaussian": partial(RNNCell, kernel_initializer="normal:0.1"),
@@ -26,11 +39,21 @@ STANDARD: dict[str, Callable[[int, int], Cell]] = {
 }
 """The networks that every task is tried with: (input size, hidden size) -> cell."""
 
+SUCCESSORS: dict[str, Callable[[int, int], Cell]] = {
+    "minGRU": MinGRUCell,
+    "minLSTM": MinLSTMCell,
+    "sLSTM": SLSTMCell,
+    "mLSTM": MLSTMCell,
+    "LRU": LRUCell,
+}
+"""What came after the LSTM; its own comparisons leave them out."""
+
 GREFF = ("V", "NIG", "NFG", "NOG", "NIAF", "NOAF", "CIFG", "NP", "FGR")
 """The vanilla LSTM of Greff et al. (2017) and its eight variants."""
 
 CELLS: Mapping[str, Callable[[int, int], Cell]] = (
     STANDARD
+    | SUCCESSORS
     | {f"LSTM, forget bias {b}": partial(LSTMCell, forget_bias=float(b)) for b in (0, 1, 2, 3, 5)}
     | {f"Greff {name}": partial(LSTMVariant.preset, name) for name in GREFF}
 )
