@@ -53,6 +53,15 @@ SIZES = (
 )
 """The first is the classroom's: MNIST digits by rows. In the last one the gradient vanishes."""
 
+NETWORKS, NETWORKS_SIZE = 10, Size(50, 6, 25, 20)
+"""Small networks that are trained at once, as a study with several seeds does, and their size."""
+
+PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "BLIS_ARCH_TYPE", "MKL_ENABLE_INSTRUCTIONS")
+"""Variables of the environment with which BLAS takes other kernels than it would by itself."""
+
+BUSY = 0.5
+"""The load, in processors, above which timings can't be trusted."""
+
 GPU_SIZES = (*SIZES[:4], Size(50, 256, 1024, 128), Size(50, 512, 2048, 256))
 """From far too small for a GPU to far too large for a CPU: the crossing lies in between."""
 
@@ -66,7 +75,8 @@ class Timing:
     size : Size
         The network and the batch.
     task : str
-        `"training step"` (forward, backward, RMSProp) or `"inference"` (forward to the logits).
+        `"training step"` (forward, backward, RMSProp), `"inference"` (forward to the logits), or
+        `"10 networks"` (a training step of so many at once).
     contender : str
         `"fused"`, `"unroll"`, `"floor"`, `"pytorch"` or `"tensorflow"`; on a GPU `"fused gpu"`,
         `"unroll gpu"` or `"pytorch gpu"` (cuDNN).
@@ -125,12 +135,17 @@ def run_bench(
     check_number("seconds", seconds, low=0, open_low=True)
     found = resolve_device(device)
     timings: list[Timing] = []
-    for size in sizes or (SIZES if found == "cpu" else GPU_SIZES):
-        for task, steps in contenders(Size(*size), found).items():
+    tasks = [
+        (Size(*size), contenders) for size in sizes or (SIZES if found == "cpu" else GPU_SIZES)
+    ]
+    if sizes is None and found == "cpu":
+        tasks.append((NETWORKS_SIZE, networks_at_once))
+    for size, make in tasks:
+        for task, steps in make(size, found).items():
             with limited_threads(threads):  # from here on, for it finds loaded libraries only
                 times = alternate(steps, seconds)
             new = [
-                Timing(Size(*size), task, name, float(np.median(t)), min(t), len(t))
+                Timing(size, task, name, float(np.median(t)), min(t), len(t))
                 for name, t in times.items()
             ]
             report(new)
@@ -169,6 +184,21 @@ def contenders(size: Size, device: Device = "cpu") -> dict[str, dict[str, Step]]
     }
 
 
+def networks_at_once(size: Size, device: Device = "cpu") -> dict[str, dict[str, Step]]:
+    """Return our contenders for a training step of `NETWORKS` independent networks at once."""
+    T, D, H, B = size
+    rng = np.random.default_rng(0)
+    xs = rng.standard_normal((T, NETWORKS, B, D)).astype(np.float32)
+    labels = rng.integers(0, CLASSES, (NETWORKS, B))
+    cell = LSTMCell(D, H)
+    inits = [SequenceModel(cell, CLASSES).init(rng, np.float32) for _ in range(NETWORKS)]
+    params = {name: np.stack([init[name] for init in inits]) for name in inits[0]}
+    train = {
+        path: our_steps(path, cell, params, xs, labels, device)[0] for path in ("fused", "unroll")
+    }
+    return {f"{NETWORKS} networks": train | {"floor": _floor(size, (NETWORKS,))[0]}}
+
+
 def _finds(module: str) -> bool:
     return importlib.util.find_spec(module) is not None
 
@@ -201,7 +231,7 @@ def our_steps(
     return train, infer
 
 
-def _floor(size: Size) -> tuple[Step, Step]:
+def _floor(size: Size, networks: tuple[int, ...] = ()) -> tuple[Step, Step]:
     """Return the matrix products and the hyperbolic tangents of the LSTM, and nothing else.
 
     Every step works on the same few arrays, which therefore stay in the processor's cache.
@@ -210,7 +240,7 @@ def _floor(size: Size) -> tuple[Step, Step]:
     rng = np.random.default_rng(0)
 
     W, W_h, u, dz, c = (
-        rng.standard_normal(shape).astype(np.float32) / 10
+        rng.standard_normal((*networks, *shape)).astype(np.float32) / 10
         for shape in ((4 * H, H + 1 + D), (H, 4 * H), (H + 1 + D, B), (4 * H, B), (H, B))
     )
     z, a, tanh_c, dh, dW = (np.empty_like(like) for like in (dz, dz, c, c, W))
@@ -225,7 +255,7 @@ def _floor(size: Size) -> tuple[Step, Step]:
         forward()
         for _ in range(T):
             np.matmul(W_h, dz, dh)
-            np.matmul(dz, u.T, dW)
+            np.matmul(dz, u.swapaxes(-1, -2), dW)
 
     return train, forward
 
@@ -324,6 +354,30 @@ def environment() -> dict[str, Any]:
         for pool in threadpool_info()
         if pool["user_api"] == "blas"
     ]
+    return found
+
+
+def kernels() -> str:
+    """Say which BLAS computes NumPy's products, with which kernels and on how many threads."""
+    found = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
+    return "; ".join(
+        f"{pool['internal_api']} {pool['version']}, kernels {pool.get('architecture', 'unknown')}, "
+        f"{pool['num_threads']} threads"
+        for pool in found
+    )
+
+
+def doubts() -> list[str]:
+    """Return what makes timings doubtful: variables that pin kernels, and a busy machine."""
+    found = [
+        f"{name}={os.environ[name]} is set, so BLAS may not run its best kernels; without it: "
+        f"env -u {name} npylstm bench"
+        for name in PINS
+        if name in os.environ
+    ]
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > BUSY:
+        found.append(f"the machine is busy (load {load:.1f}); ratios hold better than times")
     return found
 
 

@@ -506,6 +506,9 @@ def _bench(
         if json is not None and json.exists():
             raise FileExistsError(f"{json} exists already, and nothing is overwritten")
     sizes = [bench.Size(*numbers) for numbers in size] if size else None
+    print(f"BLAS: {bench.kernels()}", file=sys.stderr)
+    for doubt in bench.doubts():
+        print(f"npylstm: {doubt}", file=sys.stderr)
     print(bench.table([]))
     timings = bench.run_bench(sizes, threads, seconds, device, print_rows)
     if json is not None:

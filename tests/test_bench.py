@@ -105,3 +105,28 @@ def test_other_libraries_run_the_same_network(library, contender):
     ours, theirs = (steps["inference"][name]() for name in ("fused", contender))
     np.testing.assert_allclose(ours, np.asarray(theirs), atol=1e-6)
     steps["training step"][contender]()
+
+
+def test_networks_at_once_are_timed_next_to_unroll():
+    steps = bench.networks_at_once(SIZE)["10 networks"]
+    assert set(steps) == {"fused", "unroll", "floor"}
+    for step in steps.values():
+        step()
+
+
+def test_pinned_kernels_and_a_busy_machine_are_named(monkeypatch):
+    for name in bench.PINS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getloadavg", lambda: (0.1, 0.0, 0.0), raising=False)
+    assert bench.doubts() == []
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    monkeypatch.setattr("os.getloadavg", lambda: (3.0, 0.0, 0.0), raising=False)
+    pinned, busy = bench.doubts()
+    assert "OPENBLAS_CORETYPE=Haswell is set" in pinned
+    assert "the machine is busy (load 3.0)" in busy
+
+
+def test_the_blas_that_numpy_uses_is_named():
+    pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+    for pool in pools:
+        assert f"kernels {pool['architecture']}" in bench.kernels()
