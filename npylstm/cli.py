@@ -650,7 +650,7 @@ def _grade_exercises(
                 raise FileExistsError(f"{json} exists already, and nothing is overwritten")
             reports = grade(folder, out, executor=executor, progress=progress, **options)
             if json is not None:
-                json.write_text(to_json(reports), encoding="utf-8")
+                write_atomically(json, to_json(reports).encode())
     except KeyboardInterrupt:
         print("stopped; to go on, repeat the command with --resume", file=sys.stderr)
         return 130

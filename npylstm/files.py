@@ -116,6 +116,17 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | bytearray) -
             os.close(folder)
 
 
+@contextlib.contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Name a file in errors that name none: a full disk is told while bytes are written."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = os.fspath(path)
+        raise
+
+
 def _replace(new: Path, old: Path) -> None:
     """Put one file in the place of another; Windows refuses while some program has that open."""
     for wait in PATIENCE:

@@ -418,3 +418,13 @@ def test_files_of_a_run_have_the_same_line_endings_on_every_system(settings, tmp
     lines = (run.folder / "history.csv").read_bytes().split(b"\r\n")
     assert len(lines) == 6
     assert not any(b"\n" in line for line in lines)
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path):
+    with (
+        pytest.raises(OSError, match=r"No space.*table\.csv"),
+        files.naming(tmp_path / "table.csv"),
+    ):
+        raise OSError(28, "No space left on device")
+    with pytest.raises(OSError, match=r"mine"), files.naming(tmp_path / "table.csv"):
+        raise OSError(28, "No space left on device", "mine")

@@ -98,7 +98,7 @@ def start(
             raise FileExistsError(f"folder: {path} exists already, and nothing is overwritten")
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        write_atomically(path, text.encode())
     return list(texts)
 
 

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from npylstm.backend import resolve_device
 from npylstm.checks import check_number, check_size
 from npylstm.data import load_mnist
+from npylstm.files import naming
 
 if TYPE_CHECKING:  # Matplotlib takes longer to import than everything else together
     from matplotlib.figure import Figure
@@ -292,7 +293,10 @@ class Result:
             The folder can't be written.
         """
         paths = refuse_to_overwrite(folder, self.name)
-        with tempfile.TemporaryDirectory(prefix=f".{self.name}-", dir=folder) as unfinished:
+        with (
+            naming(folder / self.name),
+            tempfile.TemporaryDirectory(prefix=f".{self.name}-", dir=folder) as unfinished,
+        ):
             table, facts, curves, picture = done = [Path(unfinished) / path.name for path in paths]
             with table.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, self.rows[0])

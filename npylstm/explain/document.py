@@ -12,6 +12,7 @@ from npylstm.backend import Array
 from npylstm.cells import Params
 from npylstm.explain.numbers import numbers
 from npylstm.explain.recording import Example
+from npylstm.files import write_atomically
 from npylstm.models import SequenceModel
 from npylstm.sequence import Lengths
 
@@ -37,11 +38,9 @@ class Page:
             The file exists already, or cannot be written.
         """
         path = Path(path)
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(self.html)
-        except FileExistsError as error:
-            raise FileExistsError(f"{path} exists already, and nothing is overwritten") from error
+        if path.exists():
+            raise FileExistsError(f"{path} exists already, and nothing is overwritten")
+        write_atomically(path, self.html.encode())
         return path
 
     def _repr_html_(self) -> str:
