@@ -1,6 +1,6 @@
 """The source notebooks under nbgrader: generate, validate, autograde.
 
-Four students hand in a right, a wrong, an empty and a never-ending notebook.
+Five students hand in a right, a wrong, a half right, an empty and a never-ending notebook.
 """
 
 import csv
@@ -71,7 +71,13 @@ def course(tmp_path_factory):
 @pytest.fixture(scope="module")
 def notebooks(course):
     def wrong(task, stub):
-        return solved(task).replace("t**2", "t")
+        """Make a mistake, and put another check in the place of ours."""
+        right = "\n\nclass Right:\n    score = earned = 99\n"
+        check = "\n\ndef check(*arguments, **options):\n    return Right\n"
+        return solved(task).replace("t**2", "t") + right + check
+
+    def half(task, stub):
+        return solved(task).replace("dlogits / B", "dlogits")
 
     def endless(task, stub):
         loop = "def tanh_backward(dt, t):\n    while True:\n        pass\n"
@@ -80,6 +86,7 @@ def notebooks(course):
     return {
         "right": hand_in(course, "right", lambda task, stub: solved(task)),
         "wrong": hand_in(course, "wrong", wrong),
+        "half": hand_in(course, "half", half),
         "empty": hand_in(course, "empty", lambda task, stub: stub),
         "endless": hand_in(course, "endless", endless),
     }
@@ -114,6 +121,7 @@ def test_autograde_gives_the_points(course, notebooks):
     assert scores == {
         "right": total,
         "wrong": total - lost,
+        "half": total - POINTS["softmax_cross_entropy"] / 2,
         "empty": 0,
         "endless": total - lost,
     }

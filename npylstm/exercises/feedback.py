@@ -40,6 +40,5 @@ def feedback_page(report: Report) -> str:
 
 
 def _origin(report: Report, task: str) -> str:
-    return (
-        f"<p><small>From {escape(report.files[task])}</small></p>" if task in report.files else ""
-    )
+    several = len(set(report.files.values())) > 1
+    return f"<p><small>From {escape(report.files[task])}</small></p>" if several else ""

@@ -29,11 +29,13 @@ _START_SECONDS = 60.0
 _BECOME_SUBREAPER = 36  # of prctl(2), Linux
 
 _GUARD = f"""\
-import sys
-sys.path.append({str(Path(__file__).parents[2])!r})
+import sys, types
+package = sys.modules["npylstm"] = types.ModuleType("npylstm")
+package.__path__ = [{str(Path(__file__).parents[1])!r}]
 from npylstm.exercises.processes import guard
 guard()
 """
+"""What the guard starts with. The package's `__init__` would load rooms that it has no use for."""
 
 _running: set[subprocess.Popen[bytes]] = set()
 

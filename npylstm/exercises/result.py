@@ -104,7 +104,7 @@ class Result:
 
     def _folded_hints(self) -> str:
         """Show the first hint, and each further one behind a fold, up to the one asked for."""
-        levels = [said for said in dict.fromkeys(self.hints) if len(said) <= len(self.hint)]
+        levels = [said for said in dict.fromkeys(self.hints) if 0 < len(said) <= len(self.hint)]
         shown = levels or ([self.hint] if self.hint else [])
         text = ""
         for said in reversed(shown[1:]):
