@@ -451,6 +451,30 @@ def test_a_submission_that_kills_its_parent_kills_only_its_guard(tmp_path):
 
 
 @linux
+def test_a_worker_whose_guard_is_gone_is_ended_with_its_group(tmp_path):
+    note = tmp_path / "pid"
+    text = (
+        "import os, signal, time\n"
+        f"with open({str(note)!r}, 'w') as file:\n    file.write(str(os.getpid()))\n"
+        "os.killpg(os.getpgid(os.getppid()), signal.SIGKILL)\ntime.sleep(600)\n"
+    )
+    check_file(python_file(tmp_path, text), total_limit=5)
+    state = Path("/proc", note.read_text(), "stat")
+    assert not state.exists() or state.read_text().rpartition(")")[2].split()[0] in "ZX"
+
+
+def test_the_source_of_a_solution_can_not_be_imported(tmp_path):
+    text = (
+        "import inspect\nfrom npylstm.exercises import solutions\n"
+        "head = 'from __future__ import annotations\\nimport numpy as np\\n'\n"
+        "exec(head + inspect.getsource(solutions.sigmoid))\n"
+    )
+    report = check_file(python_file(tmp_path, text), tasks=["sigmoid"])
+    assert report.points == 0
+    assert report.remarks
+
+
+@linux
 def test_a_child_in_a_session_of_its_own_is_ended(tmp_path):
     note = tmp_path / "pid"
     text = (
