@@ -33,13 +33,14 @@ from npylstm.sequence import (
     unroll,
     unroll_backward,
 )
-from npylstm.training import SGD, Adam, RMSProp, clip_by_global_norm, clip_by_value
+from npylstm.training import SGD, Adam, AdamW, RMSProp, clip_by_global_norm, clip_by_value
 
 __version__ = "0.1.0"
 
 __all__ = [
     "SGD",
     "Adam",
+    "AdamW",
     "Bidirectional",
     "Dropout",
     "GRUCell",

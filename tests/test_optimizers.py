@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from npylstm.training.optimizers import SGD, Adam, RMSProp, clip_by_global_norm, clip_by_value
+from npylstm.training.optimizers import (
+    SGD,
+    Adam,
+    AdamW,
+    RMSProp,
+    clip_by_global_norm,
+    clip_by_value,
+)
 
 GOLDEN = json.loads(Path(__file__).with_name("golden").joinpath("optimizers.json").read_text())
 
@@ -454,3 +461,122 @@ def test_clipping_refuses_leading_axes_the_arrays_do_not_have(leading_axes):
 def test_no_gradients_at_all_can_not_be_clipped():
     with pytest.raises(ValueError, match="grads must hold one array at least"):
         clip_by_global_norm({}, 1.0)
+
+
+# ------------------------------------------------------------------ decay, Keras, schedules
+
+
+def steps_of(optimizer, w0, grads):
+    """Every point of a run from w0 along fixed gradients."""
+    params, state, points = {"w": w0.copy()}, None, []
+    state = optimizer.init(params)
+    for g in grads:
+        params, state = optimizer.update(params, {"w": g}, state)
+        points.append(params["w"])
+    return np.stack(points)
+
+
+W0 = np.random.default_rng(0).normal(size=(3, 4))
+GRADS = np.random.default_rng(1).normal(size=(12, 3, 4))
+
+TORCH = {
+    "SGD": (
+        lambda: SGD(0.01, weight_decay=0.3),
+        lambda o, p: o.SGD(p, lr=0.01, weight_decay=0.3),
+    ),
+    "SGD nesterov": (
+        lambda: SGD(0.01, 0.9, nesterov=True, weight_decay=0.3),
+        lambda o, p: o.SGD(p, lr=0.01, momentum=0.9, nesterov=True, weight_decay=0.3),
+    ),
+    "RMSprop": (
+        lambda: RMSProp(0.01, 0.95, 0.5, centered=True, convention="torch", weight_decay=0.3),
+        lambda o, p: o.RMSprop(
+            p, lr=0.01, alpha=0.95, momentum=0.5, centered=True, weight_decay=0.3
+        ),
+    ),
+    "AdamW": (
+        lambda: AdamW(0.01, weight_decay=0.3),
+        lambda o, p: o.AdamW(p, lr=0.01, weight_decay=0.3),
+    ),
+    "AdamW by default": (lambda: AdamW(0.01), lambda o, p: o.AdamW(p, lr=0.01)),
+}
+
+
+@pytest.mark.parametrize(("ours", "theirs"), TORCH.values(), ids=TORCH)
+def test_weight_decay_is_pytorchs(ours, theirs):
+    torch = pytest.importorskip("torch")
+    w = torch.tensor(W0, requires_grad=True)
+    optimizer, points = theirs(torch.optim, [w]), []
+    for g in GRADS:
+        w.grad = torch.tensor(g)
+        optimizer.step()
+        points.append(w.detach().numpy().copy())
+    np.testing.assert_allclose(steps_of(ours(), W0, GRADS), np.stack(points), rtol=0, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("options", "theirs"),
+    [
+        ({}, {}),
+        ({"momentum": 0.5}, {"momentum": 0.5}),
+        ({"centered": True, "epsilon": 1e-3}, {"centered": True, "epsilon": 1e-3}),
+        ({"weight_decay": 0.3}, {"weight_decay": 0.3}),
+    ],
+    ids=str,
+)
+def test_the_keras_convention_is_keras_3s_rmsprop(options, theirs, monkeypatch):
+    pytest.importorskip("torch")
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    keras = pytest.importorskip("keras")
+    w = keras.Variable(W0, dtype="float64")
+    optimizer = keras.optimizers.RMSprop(learning_rate=0.01, rho=0.9, **theirs)
+    optimizer.build([w])
+    points = []
+    for g in GRADS:
+        optimizer.apply([keras.ops.convert_to_tensor(g, "float64")], [w])
+        points.append(keras.ops.convert_to_numpy(w).copy())
+    ours = steps_of(RMSProp(0.01, 0.9, convention="keras", **options), W0, GRADS)
+    np.testing.assert_allclose(ours, np.stack(points), rtol=0, atol=1e-6)  # Keras keeps float32
+    assert RMSProp(convention="keras").epsilon == 1e-7
+
+
+@pytest.mark.parametrize(
+    "make",
+    [SGD, lambda rate: SGD(rate, 0.9), RMSProp, Adam, AdamW],
+    ids=["sgd", "momentum", "rmsprop", "adam", "adamw"],
+)
+def test_a_schedule_is_a_function_of_the_step(make):
+    def rate(step):
+        return 0.01 * min(1.0, step / 4)  # a warm-up from 0
+
+    points = steps_of(make(rate), W0, GRADS)
+    np.testing.assert_array_equal(points[0], W0)
+    params = {"w": W0}
+    state = make(1.0).init(params)
+    for step, g in enumerate(GRADS):
+        fixed = make(rate(step) or 1e-300)  # a fixed rate must be above 0
+        params, state = fixed.update(params, {"w": g}, state)
+        np.testing.assert_allclose(points[step], params["w"], rtol=0, atol=1e-15)
+
+
+def test_a_schedule_counts_on_from_a_saved_state_and_must_return_a_number():
+    seen = []
+
+    def rate(step):
+        seen.append(step)
+        return 0.1
+
+    optimizer = Adam(rate)
+    params, state = {"w": W0, "v": W0[0]}, optimizer.init({"w": W0, "v": W0[0]})
+    for _ in range(3):
+        params, state = optimizer.update(params, {"w": W0, "v": W0[0]}, state)
+    assert sorted(set(seen)) == [0, 1, 2]
+    assert {int(slots["step"]) for slots in state.values()} == {3}
+    for bad in (lambda step: -1.0, lambda step: None, lambda step: np.nan):
+        broken = SGD(bad)
+        with pytest.raises(ValueError, match=r"learning_rate\(0\) must be a finite number"):
+            broken.update({"w": W0}, {"w": W0}, broken.init({"w": W0}))
+    for make in (lambda d: SGD(0.1, weight_decay=d), lambda d: AdamW(weight_decay=d)):
+        with pytest.raises(ValueError, match="weight_decay must be a finite number"):
+            make(-0.1)

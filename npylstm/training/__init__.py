@@ -3,6 +3,7 @@
 from npylstm.training.optimizers import (
     SGD,
     Adam,
+    AdamW,
     Optimizer,
     RMSProp,
     clip_by_global_norm,
@@ -17,6 +18,7 @@ __all__ = [
     "CELL_KINDS",
     "SGD",
     "Adam",
+    "AdamW",
     "Epoch",
     "Examples",
     "Optimizer",

@@ -11,7 +11,8 @@ Each update is element by element, so parameters with a leading axis train indep
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -27,8 +28,21 @@ OptimizerState: TypeAlias = dict[str, Slots]
 """The slots of every parameter, by the name of the parameter."""
 
 
+Schedule: TypeAlias = Callable[[int], float]
+"""The learning rate as a function of the step: 0 at the first update, then 1, 2 and so on."""
+
+
 class Optimizer(ABC):
-    """The part all optimisers share: a subclass says how one array moves, the rest is here."""
+    """The part all optimisers share: a subclass says how one array moves, the rest is here.
+
+    The learning rate is a number, or a plain function of the step. Then the state counts the steps
+    in a slot `"step"` of every parameter::
+
+        warm_up = lambda step: 0.001 * min(1.0, (step + 1) / 100)
+        optimizer = RMSProp(learning_rate=warm_up)
+    """
+
+    learning_rate: float | Schedule
 
     def init(self, params: Mapping[str, Array]) -> OptimizerState:
         """Return the state before the first step.
@@ -45,7 +59,8 @@ class Optimizer(ABC):
         """
         for name, w in params.items():
             check_array(name, w, ())
-        return {name: self._first_slots(w) for name, w in params.items()}
+        count: Slots = {"step": np.array(0)} if callable(self.learning_rate) else {}
+        return {name: self._first_slots(w) | count for name, w in params.items()}
 
     def update(
         self, params: Mapping[str, Array], grads: Mapping[str, Array], state: OptimizerState
@@ -68,11 +83,19 @@ class Optimizer(ABC):
         Raises
         ------
         ValueError
-            `grads` or `state` does not belong to `params`, or `state` to this optimiser.
+            `grads` or `state` does not belong to `params`, or `state` to this optimiser, or a
+            schedule returns something other than a number of at least 0.
         """
         _check_alike(params, grads, state)
         try:
-            moved = {name: self._step(w, grads[name], state[name]) for name, w in params.items()}
+            rules = {name: self._at(state[name]) for name in params}
+            moved = {
+                name: rule._step(params[name], grads[name], state[name])
+                for name, rule in rules.items()
+            }
+            if callable(self.learning_rate):
+                for name, (_, slots) in moved.items():
+                    slots["step"] = np.array(int(state[name]["step"]) + 1)
         except KeyError as error:
             raise ValueError(f"state has no slot {error}: it is not from {self}.init") from error
         return (
@@ -88,13 +111,37 @@ class Optimizer(ABC):
     def _step(self, w: Array, g: Array, slots: Slots) -> tuple[Array, Slots]:
         """Return parameter `w` moved against its gradient `g`, and its new slots."""
 
-    def _check_settings(self, positive: tuple[str, ...], fractions: tuple[str, ...]) -> None:
-        for name in positive + fractions:
+    def _at(self, slots: Slots) -> "Optimizer":
+        """Return the same optimiser with the learning rate that its schedule has for this step."""
+        if not callable(self.learning_rate):
+            return self
+        step = int(slots["step"])
+        rate = self.learning_rate(step)
+        check_number(f"learning_rate({step})", rate, low=0)
+        now = copy(self)
+        object.__setattr__(now, "learning_rate", float(rate))
+        return now
+
+    @property
+    def _rate(self) -> float:
+        """The learning rate of this step."""
+        assert not callable(self.learning_rate)  # `update` has made it a number
+        return self.learning_rate
+
+    def _check_settings(
+        self,
+        positive: tuple[str, ...],
+        fractions: tuple[str, ...],
+        at_least_0: tuple[str, ...] = (),
+    ) -> None:
+        for name in positive + fractions + at_least_0:
             value = getattr(self, name)
+            if name == "learning_rate" and callable(value):
+                continue
             if name in fractions:
                 check_number(name, value, low=0, high=1, open_high=True)
             else:
-                check_number(name, value, low=0, open_low=True)
+                check_number(name, value, low=0, open_low=name in positive)
             # A NumPy float64 would turn float32 parameters into float64; a Python float does not.
             object.__setattr__(self, name, float(value))
 
@@ -131,12 +178,14 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
-        Above 0.
+    learning_rate : float or callable
+        Above 0, or a function of the step that returns a number of at least 0.
     momentum : float
         In [0, 1); without momentum there is no v.
     nesterov : bool
         Look one step of momentum ahead; needs momentum.
+    weight_decay : float
+        At least 0: g + weight_decay w takes the place of g, as in PyTorch 2.
 
     Raises
     ------
@@ -146,15 +195,16 @@ class SGD(Optimizer):
     Examples
     --------
     >>> SGD(learning_rate=0.01, momentum=0.9)
-    SGD(learning_rate=0.01, momentum=0.9, nesterov=False)
+    SGD(learning_rate=0.01, momentum=0.9, nesterov=False, weight_decay=0.0)
     """
 
-    learning_rate: float
+    learning_rate: float | Schedule
     momentum: float = 0.0
     nesterov: bool = False
+    weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        self._check_settings(positive=("learning_rate",), fractions=("momentum",))
+        self._check_settings(("learning_rate",), ("momentum",), ("weight_decay",))
         check_flag("nesterov", self.nesterov)
         if self.nesterov and not self.momentum:
             raise ValueError("nesterov=True needs a momentum above 0, got momentum=0.0")
@@ -163,11 +213,17 @@ class SGD(Optimizer):
         return {"v": array_module(w).zeros_like(w)} if self.momentum else {}
 
     def _step(self, w: Array, g: Array, slots: Slots) -> tuple[Array, Slots]:
+        if self.weight_decay:
+            g = g + self.weight_decay * w
         if not self.momentum:
-            return w - self.learning_rate * g, {}
+            return w - self._rate * g, {}
         v = self.momentum * slots["v"] + g
         ahead = g + self.momentum * v if self.nesterov else v
-        return w - self.learning_rate * ahead, {"v": v}
+        return w - self._rate * ahead, {"v": v}
+
+
+EPSILONS = {"tf1": 1e-10, "torch": 1e-8, "keras": 1e-7}
+"""The conventions of RMSProp, with the epsilon that each library has by default."""
 
 
 @dataclass(frozen=True)
@@ -187,6 +243,8 @@ class RMSProp(Optimizer):
         mom = momentum mom + g / (sqrt(ms) + epsilon)                        from 0
         w   = w - learning_rate mom
 
+    `"keras"` is Keras 3's RMSprop, which is TensorFlow's formula with ms from 0.
+
     A mean square that starts at 1 keeps the first steps small; one that starts at 0 makes the very
     first step learning_rate / sqrt(1 - decay) for every weight, however small its gradient.
 
@@ -195,18 +253,22 @@ class RMSProp(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
-        Above 0.
+    learning_rate : float or callable
+        Above 0, or a function of the step that returns a number of at least 0.
     decay : float
         Of the running averages, in [0, 1). The default is TensorFlow's; PyTorch's is 0.99.
     momentum : float
         In [0, 1); without momentum no buffer is kept.
     epsilon : float, optional
-        Above 0; by default 1e-10 for `"tf1"` and 1e-8 for `"torch"`, as in those libraries.
+        Above 0; by default 1e-10 for `"tf1"`, 1e-8 for `"torch"` and 1e-7 for `"keras"`, as in
+        those libraries.
     centered : bool
         Divide by the gradient's standard deviation instead of its root mean square.
     convention : str
-        `"tf1"` or `"torch"`.
+        `"tf1"`, `"torch"` or `"keras"`.
+    weight_decay : float
+        At least 0. As in PyTorch 2, g + weight_decay w takes the place of g; as in Keras 3, with
+        its convention, w first becomes w - learning_rate weight_decay w.
 
     Raises
     ------
@@ -224,19 +286,20 @@ class RMSProp(Optimizer):
     1e-08
     """
 
-    learning_rate: float = 0.001
+    learning_rate: float | Schedule = 0.001
     decay: float = 0.9
     momentum: float = 0.0
     epsilon: float | None = None
     centered: bool = False
-    convention: Literal["tf1", "torch"] = "tf1"
+    convention: Literal["tf1", "torch", "keras"] = "tf1"
+    weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
-        check_choice("convention", self.convention, ("tf1", "torch"))
+        check_choice("convention", self.convention, EPSILONS)
         check_flag("centered", self.centered)
         if self.epsilon is None:
-            object.__setattr__(self, "epsilon", 1e-10 if self.convention == "tf1" else 1e-8)
-        self._check_settings(positive=("learning_rate", "epsilon"), fractions=("decay", "momentum"))
+            object.__setattr__(self, "epsilon", EPSILONS[self.convention])
+        self._check_settings(("learning_rate", "epsilon"), ("decay", "momentum"), ("weight_decay",))
 
     def _first_slots(self, w: Array) -> Slots:
         xp = array_module(w)
@@ -250,18 +313,22 @@ class RMSProp(Optimizer):
     def _step(self, w: Array, g: Array, slots: Slots) -> tuple[Array, Slots]:
         assert self.epsilon is not None  # __post_init__ has set it
         xp = array_module(w)
+        if self.weight_decay and self.convention == "keras":
+            w = w - self._rate * self.weight_decay * w
+        elif self.weight_decay:
+            g = g + self.weight_decay * w
         ms: Array
         ms = slots["ms"] + (1 - self.decay) * (g * g - slots["ms"])
         after: Slots = {"ms": ms}
         if self.centered:
             mg = after["mg"] = slots["mg"] + (1 - self.decay) * (g - slots["mg"])
             ms = xp.maximum(ms - mg * mg, 0)  # a variance, which rounding can take below zero
-        tf1 = self.convention == "tf1"
-        step = xp.sqrt(ms + self.epsilon) if tf1 else xp.sqrt(ms) + self.epsilon
-        step = (self.learning_rate * g if tf1 else g) / step  # the root is let go of here
+        torch = self.convention == "torch"
+        step = xp.sqrt(ms) + self.epsilon if torch else xp.sqrt(ms + self.epsilon)
+        step = (g if torch else self._rate * g) / step  # the root is let go of here
         if self.momentum:
             step = after["mom"] = self.momentum * slots["mom"] + step
-        return w - (step if tf1 else self.learning_rate * step), after
+        return w - (self._rate * step if torch else step), after
 
 
 @dataclass(frozen=True)
@@ -282,8 +349,8 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
-        Above 0.
+    learning_rate : float or callable
+        Above 0, or a function of the step that returns a number of at least 0.
     beta1, beta2 : float
         Decay of the running averages of the gradient and of its square, each in [0, 1).
     epsilon : float
@@ -295,7 +362,7 @@ class Adam(Optimizer):
         A hyper-parameter out of its range.
     """
 
-    learning_rate: float = 0.001
+    learning_rate: float | Schedule = 0.001
     beta1: float = 0.9
     beta2: float = 0.999
     epsilon: float = 1e-8
@@ -313,8 +380,41 @@ class Adam(Optimizer):
         v = slots["v"] + (1 - self.beta2) * (g * g - slots["v"])
         m_hat = m / (1 - self.beta1**t)
         v_hat = v / (1 - self.beta2**t)
-        w = w - self.learning_rate * m_hat / (array_module(w).sqrt(v_hat) + self.epsilon)
+        w = w - self._rate * m_hat / (array_module(w).sqrt(v_hat) + self.epsilon)
         return w, {"m": m, "v": v, "t": np.array(t)}
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with weight decay apart from the gradient (Loshchilov & Hutter 2019, Algorithm 2).
+
+    ::
+
+        w = w - learning_rate weight_decay w           then as in Adam
+
+    This is PyTorch 2's AdamW.
+
+    Parameters
+    ----------
+    learning_rate, beta1, beta2, epsilon
+        As in `Adam`.
+    weight_decay : float
+        At least 0.
+
+    Raises
+    ------
+    ValueError
+        A hyper-parameter out of its range.
+    """
+
+    weight_decay: float = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_settings((), (), ("weight_decay",))
+
+    def _step(self, w: Array, g: Array, slots: Slots) -> tuple[Array, Slots]:
+        return super()._step(w - self._rate * self.weight_decay * w, g, slots)
 
 
 def clip_by_global_norm(

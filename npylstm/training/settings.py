@@ -27,7 +27,7 @@ from npylstm.cells import (
 from npylstm.checks import check_choice, check_number, check_size
 from npylstm.models import SequenceModel, register
 from npylstm.sequence import Bidirectional, Dropout, Layer, Recurrent, Residual, Stack
-from npylstm.training.optimizers import SGD, Adam, Optimizer, RMSProp
+from npylstm.training.optimizers import EPSILONS, SGD, Adam, AdamW, Optimizer, RMSProp
 from npylstm.training.trainer import Trainer
 
 CELL_KINDS: dict[str, tuple[type[Any], dict[str, Any]]] = {
@@ -46,7 +46,12 @@ CELL_KINDS: dict[str, tuple[type[Any], dict[str, Any]]] = {
 }
 """The cells by name: their class, and options that make them what they are called."""
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {"rmsprop": RMSProp, "sgd": SGD, "adam": Adam}
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    "rmsprop": RMSProp,
+    "sgd": SGD,
+    "adam": Adam,
+    "adamw": AdamW,
+}
 ROW, N_DIGITS = 28, 10
 MOST_LAYERS = 1000
 """A number of layers far beyond all use; a million by mistake would fill the memory."""
@@ -137,7 +142,10 @@ class RunSettings:
     )
     centered: bool | None = _setting(None, "optimiser", "divide by the deviation (rmsprop)")
     convention: str | None = _setting(
-        None, "optimiser", "whose formula (rmsprop)", choices=("tf1", "torch"), unset="tf1"
+        None, "optimiser", "whose formula (rmsprop)", choices=EPSILONS, unset="tf1"
+    )
+    weight_decay: float | None = _setting(
+        None, "optimiser", "shrinks weights (not adam)", unset="0; 0.01 for adamw"
     )
     nesterov: bool | None = _setting(None, "optimiser", "look a step of momentum ahead (sgd)")
     beta1: float | None = _setting(None, "optimiser", "decay of the mean (adam)", unset="0.9")
