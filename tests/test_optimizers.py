@@ -406,8 +406,8 @@ def test_a_setting_outside_zero_to_one_is_refused(make, name, value):
 
 
 def test_an_unknown_convention_lists_the_known():
-    with pytest.raises(ValueError, match=r"convention .*'tf1', 'torch'.* got 'keras'"):
-        RMSProp(convention="keras")
+    with pytest.raises(ValueError, match=r"convention .*'tf1', 'torch', 'keras'.* got 'adam'"):
+        RMSProp(convention="adam")
 
 
 def test_nesterov_without_momentum_is_refused():

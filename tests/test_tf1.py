@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from npylstm.models.losses import softmax_cross_entropy
+from npylstm.sequence import DropoutMasks
 from npylstm.tf1 import (
     BasicLSTMCell,
     BasicRNNCell,
@@ -671,3 +672,49 @@ def test_data_sets_refuse_what_tensorflow_refuses_and_a_batch_beyond_the_set(fol
         data.next_batch(100)
     with pytest.raises(ValueError, match="batch_size must be a positive integer"):
         data.next_batch(0)
+
+
+def test_pythons_numbers_are_rounded_to_float32_and_numpys_keep_their_type():
+    ours = RMSPropOptimizer(0.001, np.float64(0.9), 0.3, np.array(1e-9))
+    assert ours.learning_rate == float(np.float32(0.001)) != 0.001
+    assert ours.decay == 0.9
+    assert ours.momentum == float(np.float32(0.3))
+    assert ours.epsilon == 1e-9
+    rounded = DropoutWrapper(BasicLSTMCell(2), 0.9, np.float64(0.9)).layer(3)
+    assert rounded.input_keep_prob == float(np.float32(0.9))
+    assert rounded.output_keep_prob == 0.9
+
+
+def test_variables_in_another_scope_are_shown():
+    cell, xs = BasicLSTMCell(2), [np.zeros((1, 3), np.float32)]
+    variables = cell.build(3, 0, scope="encoder")
+    with pytest.raises(ValueError, match=r"begin with 'rnn/basic_lstm_cell/', got \['encoder"):
+        static_rnn(cell, xs, dtype=np.float32, variables=variables)
+
+
+def test_masks_that_are_handed_in_are_used_as_they_are():
+    rng = np.random.default_rng(0)
+    cell = DropoutWrapper(BasicLSTMCell(4), 0.5, 0.5)
+    plain = BasicLSTMCell(4)
+    variables = plain.build(3, 0, np.float64)
+    xs = rng.normal(size=(2, 5, 3))
+    masks = DropoutMasks(
+        inputs=rng.integers(2, size=(5, 2, 3)) / 0.5, outputs=rng.integers(2, size=(5, 2, 4)) / 0.5
+    )
+    options = {"dtype": np.float64, "variables": variables}
+    run = dynamic_rnn(cell, xs, **options, rng=masks)
+    bare = dynamic_rnn(plain, xs * masks.inputs.swapaxes(0, 1), **options)
+    np.testing.assert_array_equal(run[0], bare[0] * masks.outputs.swapaxes(0, 1))
+    doutputs = rng.normal(size=run[0].shape)
+    dxs, _, grads = run.backward(doutputs)
+    expected, _, same = bare.backward(doutputs * masks.outputs.swapaxes(0, 1))
+    np.testing.assert_allclose(dxs, expected * masks.inputs.swapaxes(0, 1), atol=1e-15)
+    for name in grads:
+        np.testing.assert_allclose(grads[name], same[name], atol=1e-15)
+    with pytest.raises(ValueError, match=r"mask of inputs must fit the shape \(5, 2, 3\)"):
+        dynamic_rnn(cell, xs, **options, rng=DropoutMasks(inputs=np.ones(7)))
+
+
+@pytest.mark.parametrize(("other", "ours"), [("logistic", "sigmoid"), ("identity", "linear")])
+def test_this_packages_names_of_activations_are_known_too(other, ours):
+    assert BasicRNNCell(2, other).phi == BasicRNNCell(2, ours).phi == other

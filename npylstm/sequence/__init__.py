@@ -13,11 +13,12 @@ from npylstm.sequence.unroll import (
     unroll,
     unroll_backward,
 )
-from npylstm.sequence.wrappers import Dropout, Residual, Reverse
+from npylstm.sequence.wrappers import Dropout, DropoutMasks, Residual, Reverse
 
 __all__ = [
     "Bidirectional",
     "Dropout",
+    "DropoutMasks",
     "Kernel",
     "Layer",
     "Lengths",

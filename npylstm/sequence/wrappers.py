@@ -1,13 +1,13 @@
 """Layers around a layer: what goes in and what comes out is added up or dropped."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from npylstm.backend import Array, Rng, array_module
 from npylstm.cells import Cell, Params
-from npylstm.checks import check_choice, check_number
+from npylstm.checks import check_array, check_choice, check_number
 from npylstm.sequence.layers import Layer, Recurrent, as_layer, generator, reverse
 from npylstm.sequence.unroll import Lengths, alive_mask, check_lengths, check_sequence
 
@@ -154,6 +154,17 @@ class Reverse(_Wrapper):
         return None if dxs is None else reverse(dxs, lengths), dstate0, grads
 
 
+class DropoutMasks(NamedTuple):
+    """What a `Dropout` multiplies by: 0 or 1 / p, of shape (T, B, width) or one that fits it.
+
+    Given in place of `rng` they are used as they are; None drops nothing.
+    """
+
+    inputs: Array | None = None
+    state: Array | None = None
+    outputs: Array | None = None
+
+
 @dataclass(frozen=True)
 class Dropout(_Wrapper):
     """Dropout around a layer: of its inputs, its outputs, and the h it carries on.
@@ -203,17 +214,22 @@ class Dropout(_Wrapper):
         xs: Array,
         state0: Any = None,
         lengths: Lengths = None,
-        rng: Rng = None,
+        rng: Rng | DropoutMasks = None,
         keep_tape: bool = True,
     ) -> tuple[Array, Any, Any]:
-        """Run the inner layer between two masks; see `Layer.forward`."""
+        """Run the inner layer between two masks; see `Layer.forward`.
+
+        `DropoutMasks` in the place of `rng` are taken as they are.
+        """
         check_sequence(xs, self.input_size)
-        rng = generator(rng)
-        input_mask = self._mask(rng, self.input_keep_prob, xs, self.input_size)
-        options = {}
-        if self.state_keep_prob < 1:
-            options["state_mask"] = self._mask(rng, self.state_keep_prob, xs, self.output_size)
-        output_mask = self._mask(rng, self.output_keep_prob, xs, self.output_size)
+        if isinstance(rng, DropoutMasks):
+            masks = self._given(rng, xs)
+            rng = None
+        else:
+            rng = generator(rng)
+            masks = self._drawn(rng, xs)
+        input_mask, state_mask, output_mask = masks
+        options = {} if state_mask is None else {"state_mask": state_mask}
 
         outputs, state, tape = self.inner.forward(
             params, _times(xs, input_mask), state0, lengths, rng, keep_tape, **options
@@ -234,6 +250,35 @@ class Dropout(_Wrapper):
             doutputs = _times(doutputs, output_mask)
         dxs, dstate0, grads = self.inner.backward(params, inner_tape, doutputs, dstate, need_dxs)
         return None if dxs is None else _times(dxs, input_mask), dstate0, grads
+
+    def _drawn(self, rng: np.random.Generator | None, xs: Array) -> DropoutMasks:
+        """Draw the masks of the inputs, of the state if any is dropped, and of the outputs."""
+        inputs = self._mask(rng, self.input_keep_prob, xs, self.input_size)
+        state = self._mask(rng, self.state_keep_prob, xs, self.output_size)
+        return DropoutMasks(
+            inputs, state, self._mask(rng, self.output_keep_prob, xs, self.output_size)
+        )
+
+    def _given(self, masks: DropoutMasks, xs: Array) -> DropoutMasks:
+        """Return masks that are given, each as long as the sequence."""
+        widths = DropoutMasks(self.input_size, self.output_size, self.output_size)  # type: ignore[arg-type]
+        if masks.state is not None and not isinstance(self.inner, Recurrent):
+            raise ValueError(
+                f"the state's mask needs a single cell as the layer, got {self.inner!r}"
+            )
+        whole = []
+        for name, mask, width in zip(masks._fields, masks, widths, strict=True):
+            if mask is not None:
+                check_array(f"the mask of {name}", mask, ())
+                try:
+                    mask = array_module(xs).broadcast_to(mask, (*xs.shape[:-1], width))
+                except ValueError:
+                    raise ValueError(
+                        f"the mask of {name} must fit the shape {(*xs.shape[:-1], width)}, "
+                        f"got {mask.shape}"
+                    ) from None
+            whole.append(mask)
+        return DropoutMasks(*whole)
 
     def _mask(
         self, rng: np.random.Generator | None, keep_prob: float, xs: Array, width: int

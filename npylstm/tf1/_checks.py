@@ -28,8 +28,20 @@ def floating(name: str, dtype: DTypeLike | None) -> np.dtype[Any]:
 
 
 def brief(value: Any) -> str:
-    """Show a value, but of an array its shape."""
-    return f"an array of shape {tuple(value.shape)}" if hasattr(value, "shape") else repr(value)
+    """Show a value, but only the shape of an array, and the length of a list or tuple."""
+    if hasattr(value, "shape"):
+        return f"an array of shape {tuple(value.shape)}"
+    if isinstance(value, list | tuple):
+        return f"a {type(value).__name__} of {len(value)}"
+    return repr(value)
+
+
+def as_constant(value: Any) -> float:
+    """Return a number as TensorFlow's `convert_to_tensor` makes it: a Python number is float32.
+
+    A NumPy number has a type of its own and keeps it.
+    """
+    return float(value if hasattr(value, "dtype") else np.float32(value))
 
 
 def one_array(name: str, state: Any) -> Array:

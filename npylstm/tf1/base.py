@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from npylstm.backend import Array, Rng
-from npylstm.cells import Cell, draw, map_state
-from npylstm.checks import check_choice, check_size
+from npylstm.cells import Cell, check_activation, draw, map_state
+from npylstm.checks import check_size
 from npylstm.interop import Arrays, from_tf1, gradients_to_tf1, to_tf1
 from npylstm.sequence import Layer, as_layer, check_lengths
 from npylstm.tf1._checks import check_like, check_step, floating
@@ -163,7 +163,7 @@ class RNNCell(ABC):
 
 
 ACTIVATIONS = {"tanh": "tanh", "relu": "relu", "sigmoid": "logistic", "linear": "identity"}
-"""TensorFlow's names of activations, and this package's."""
+"""TensorFlow's names of activations, and this package's, which may be given as well."""
 
 
 class Leaf(RNNCell):
@@ -177,12 +177,13 @@ class Leaf(RNNCell):
 
     def __post_init__(self) -> None:
         check_size("num_units", self.num_units)
-        check_choice("activation", self.activation, (None, *ACTIVATIONS))
+        if self.activation is not None:
+            check_activation("activation", self.activation)
 
     @property
     def phi(self) -> str:
         """The activation by the name that it has in this package."""
-        return ACTIVATIONS[self.activation or "tanh"]
+        return check_activation("activation", self.activation or "tanh")
 
     @property
     def output_size(self) -> int:
@@ -237,6 +238,11 @@ def run(
     if dtype is not None and floating("dtype", dtype) != xs.dtype:
         raise ValueError(f"dtype must be that of the inputs, {xs.dtype}, got {dtype!r}")
     lengths = check_lengths("sequence_length", sequence_length, *xs.shape[:2])
+    for needed in cell.scopes(scope):
+        if variables and not any(name.startswith(f"{needed}/") for name in variables):
+            raise ValueError(
+                f"variables must have names that begin with '{needed}/', got {sorted(variables)}"
+            )
     own = {name: array for name, array in variables.items() if name.startswith(f"{scope}/")}
     params = from_tf1(layer, own, cell.scopes(scope))
     for name, array in own.items():

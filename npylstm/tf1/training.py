@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import numpy as np
-
 from npylstm.backend import Array, array_module
 from npylstm.checks import check_array
 from npylstm.models import softmax_cross_entropy
+from npylstm.tf1._checks import as_constant
 from npylstm.training import RMSProp
 
 
@@ -62,8 +61,9 @@ def RMSPropOptimizer(
 ) -> RMSProp:
     """Return `npylstm.training.RMSProp` by TensorFlow's rule and with its rounding.
 
-    The mean square starts at 1 and epsilon stands under the root. TensorFlow rounds these numbers
-    to float32 whatever the type of the variables, so they are rounded here.
+    The mean square starts at 1 and epsilon stands under the root. TensorFlow rounds Python's
+    numbers to float32 whatever the type of the variables, so they are rounded here; NumPy's numbers
+    keep their own type there and here.
 
     Parameters
     ----------
@@ -82,5 +82,5 @@ def RMSPropOptimizer(
         A number out of its range.
     """
     settings = learning_rate, decay, momentum, epsilon
-    rate, rho, mu, eps = (float(np.float32(value)) for value in settings)
+    rate, rho, mu, eps = map(as_constant, settings)
     return RMSProp(rate, rho, mu, eps, centered)

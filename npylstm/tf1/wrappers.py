@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 from npylstm.backend import array_module
 from npylstm.checks import check_choice, check_number, check_size
 from npylstm.sequence import Dropout, Layer, Residual, Stack
-from npylstm.tf1._checks import brief, check_distinct, floating, one_array
+from npylstm.tf1._checks import as_constant, brief, check_distinct, floating, one_array
 from npylstm.tf1.base import Leaf, RNNCell, check_cell
 
 
@@ -73,7 +73,9 @@ class ResidualWrapper(_Wrapper):
 class DropoutWrapper(_Wrapper):
     """Dropout of a cell's input, output and carried h: `npylstm.sequence.Dropout`.
 
-    Never of c, as in TensorFlow. Masks come from the `rng` that a driver is given.
+    Never of c, as in TensorFlow. Masks come from the `rng` that a driver is given, or are
+    themselves given in its place (`npylstm.sequence.DropoutMasks`). Like TensorFlow it rounds
+    probabilities that are Python's numbers to float32.
 
     Parameters
     ----------
@@ -140,9 +142,9 @@ class DropoutWrapper(_Wrapper):
             raise ValueError(f"input_size is {self.input_size}, but inputs have width {input_size}")
         return Dropout(
             self.cell.layer(input_size),
-            self.input_keep_prob,
-            self.output_keep_prob,
-            self.state_keep_prob,
+            as_constant(self.input_keep_prob),
+            as_constant(self.output_keep_prob),
+            as_constant(self.state_keep_prob),
             "batch" if self.variational_recurrent else None,
         )
 
