@@ -261,7 +261,7 @@ class Dropout(_Wrapper):
 
     def _given(self, masks: DropoutMasks, xs: Array) -> DropoutMasks:
         """Return masks that are given, each as long as the sequence."""
-        widths = DropoutMasks(self.input_size, self.output_size, self.output_size)  # type: ignore[arg-type]
+        widths = (self.input_size, self.output_size, self.output_size)
         if masks.state is not None and not isinstance(self.inner, Recurrent):
             raise ValueError(
                 f"the state's mask needs a single cell as the layer, got {self.inner!r}"
