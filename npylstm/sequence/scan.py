@@ -24,7 +24,7 @@ from npylstm.backend import AnyArray, Array, array_module
 from npylstm.cells import Cache, Cell, Params
 from npylstm.sequence.pieces import beside, living
 
-NUMBERS = 2**16
+NUMBERS = 2**14
 """How many numbers an array of h may have: a longer sequence is cut into pieces."""
 
 
