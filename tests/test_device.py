@@ -179,3 +179,24 @@ def assert_equal_arrays(arrays, expected, tolerance):
 def test_the_stand_in_refuses_to_mix_or_to_be_read(mix):
     with pytest.raises(TypeError):
         mix(standin.asarray([1.0, 2.0]))
+
+
+@pytest.mark.parametrize("cell", [LSTMCell(D, H), RNNCell(D, H), GRUCell(D, H)], ids=str)
+@pytest.mark.parametrize("shared", ["xs", "params"])
+def test_networks_on_a_device_may_share_their_inputs_or_their_parameters(device, cell, shared):
+    rng = np.random.default_rng(0)
+    axes = () if shared == "params" else (2,)
+    params = {name: rng.standard_normal((*axes, *w.shape)) for name, w in cell.init(0).items()}
+    xs = rng.standard_normal((T, B, D) if shared == "xs" else (T, 2, B, D))
+    doutputs = rng.standard_normal((T, 2, B, H))
+    layer, there = Recurrent(cell), moved(device, params)
+
+    outputs, _, tape = layer.forward(params, xs, cell.zero_state(np.zeros((B, D))))
+    dxs, _, grads = layer.backward(params, tape, doutputs)
+    state0 = cell.zero_state(device.asarray(np.zeros((B, D))))
+    device_outputs, _, tape = layer.forward(there, device.asarray(xs), state0)
+    device_dxs, _, device_grads = layer.backward(there, tape, device.asarray(doutputs))
+    assert_same(
+        device_grads | {"outputs": device_outputs, "dxs": device_dxs},
+        grads | {"outputs": outputs, "dxs": dxs},
+    )

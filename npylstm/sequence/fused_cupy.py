@@ -14,8 +14,8 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from npylstm.backend import Array, array_module
-from npylstm.cells import Cell, LSTMCell, LSTMState, Params, RNNCell, RNNState, mT
-from npylstm.sequence.unroll import Lengths, alive_mask, check_gradients
+from npylstm.cells import Cell, LSTMCell, LSTMState, Params, RNNCell, RNNState, map_state, mT
+from npylstm.sequence.unroll import Lengths, alive_mask, check_gradients, networks_of
 
 LSTM_FORWARD = (
     "T alive, T x_i, T x_f, T x_o, T x_g, T r_i, T r_f, T r_o, T r_g, T h_prev, T c_prev",
@@ -112,7 +112,12 @@ def forward(
     keep_tape: bool = True,
 ) -> tuple[Array, Any, GPUTape | None]:
     """Run a cell over a sequence; arguments and results as in `unroll`."""
-    xp = array_module(xs)
+    xp, networks = array_module(xs), networks_of(cell, params, xs, state0)
+    missing = (1,) * (len(networks) + 3 - xs.ndim)
+    xs = xp.broadcast_to(
+        xs.reshape(len(xs), *missing, *xs.shape[1:]), (len(xs), *networks, *xs.shape[-2:])
+    )
+    state0 = map_state(lambda s: xp.broadcast_to(s, (*networks, *s.shape[-2:])), state0)
     alive = xp.ones((len(xs), *(1,) * (xs.ndim - 1)), xs.dtype)
     if lengths is not None:
         alive = alive_mask(xs, lengths).astype(xs.dtype)

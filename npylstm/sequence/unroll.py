@@ -343,6 +343,12 @@ def check_entrance(
     return state0
 
 
+def networks_of(cell: Cell, params: Params, xs: Array, state0: Any) -> tuple[int, ...]:
+    """Return the axes of independent networks that parameters, inputs and states have together."""
+    shapes = [params[name].shape[: -len(shape)] for name, shape in cell.param_shapes.items()]
+    return np.broadcast_shapes(xs.shape[1:-2], *shapes, *(s.shape[:-2] for s in state0))
+
+
 def check_sequence(xs: Array, input_size: int) -> None:
     """Raise TypeError or ValueError unless xs is floating, (T, B, D) and has a step at least."""
     check_array("xs", xs, ("T", "B", input_size))

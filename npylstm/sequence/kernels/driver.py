@@ -26,7 +26,7 @@ from npylstm.backend import AnyArray, Array
 from npylstm.cells import Cell, Params
 from npylstm.sequence.kernels.base import Kernel
 from npylstm.sequence.kernels.workspace import borrow
-from npylstm.sequence.unroll import Lengths, check_gradients, check_lengths
+from npylstm.sequence.unroll import Lengths, check_gradients, check_lengths, networks_of
 
 FLUSH_EVERY = 16
 """Steps of the backward pass between two flushes of denormal numbers."""
@@ -143,7 +143,7 @@ def run(
     tape : FusedTape or None
         None without `keep_tape`.
     """
-    networks = _networks(cell, params, xs, state0)
+    networks = networks_of(cell, params, xs, state0)
     kernel = kernel_type(cell, _on_networks(cell, params, networks))
     T, (B, D), H, dtype = len(xs), xs.shape[-2:], cell.output_size, kernel.dtype
     ends = check_lengths("lengths", lengths, T, B)
@@ -247,12 +247,6 @@ def _flush(dstates: list[Array]) -> None:
     for d in dstates:
         limits = np.finfo(d.dtype)
         np.copyto(d, 0, where=abs(d) < limits.tiny / limits.eps)
-
-
-def _networks(cell: Cell, params: Params, xs: Array, state0: Any) -> tuple[int, ...]:
-    """Return the axes of independent networks that parameters, inputs and states have together."""
-    shapes = [params[name].shape[: -len(shape)] for name, shape in cell.param_shapes.items()]
-    return np.broadcast_shapes(xs.shape[1:-2], *shapes, *(s.shape[:-2] for s in state0))
 
 
 def _on_networks(cell: Cell, params: Params, networks: tuple[int, ...]) -> Params:
