@@ -9,7 +9,9 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 
 import pytest
 
@@ -212,6 +214,17 @@ def test_a_failure_says_what_happened_and_leaves_the_cache_clean(server, tmp_pat
         fetch_mnist(tmp_path, [mirror], 0.2, 0.5)
     assert f"{mirror}/train-images-idx3-ubyte.gz" in str(error.value)
     assert not list((tmp_path / "mnist").iterdir())
+
+
+def test_no_more_is_unpacked_than_the_largest_file_holds(monkeypatch):
+    monkeypatch.setattr(fetch, "MAX_BYTES", 10**5)
+    bomb = BytesIO(gzip.compress(bytes(10**7)))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="SHA-256"):
+        fetch._verify(bomb, FILES[0])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10**6
 
 
 def test_the_failure_of_every_mirror_is_listed(server, tmp_path):

@@ -509,6 +509,20 @@ def test_a_truncated_layer_carries_gradients_back_like_truncated_backward(trunca
         np.testing.assert_array_equal(got[2][name], expected[2][name])
 
 
+def test_a_truncated_layer_without_gradients_at_its_outputs_carries_back_the_last_state_alone():
+    cell = LSTMCell(D, H)
+    params, rng = cell.init(0), np.random.default_rng(1)
+    dstate = LSTMState(*rng.standard_normal((2, 2, H)))
+    layer = Recurrent(cell, truncation=(2, 3))
+    _, _, tape = layer.forward(params, rng.standard_normal((5, 2, D)))
+    without = layer.backward(params, tape, None, dstate)
+    zeros = layer.backward(params, tape, np.zeros((5, 2, H)), dstate)
+    np.testing.assert_array_equal(without[0], zeros[0])
+    assert np.any(without[0])
+    for name in params:
+        np.testing.assert_array_equal(without[2][name], zeros[2][name])
+
+
 # ------------------------------------------------------------------ layers of one's own
 
 

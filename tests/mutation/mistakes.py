@@ -805,6 +805,8 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
 }
 """Mistakes of the list above that are none, with the reason; no test can notice them."""
 
-TESTS |= around.TESTS
-MISTAKES |= around.MISTAKES
+for file, tests in around.TESTS.items():
+    TESTS.setdefault(file, tests)
+for file, more in around.MISTAKES.items():
+    MISTAKES.setdefault(file, []).extend(more)
 EQUIVALENT |= around.EQUIVALENT
