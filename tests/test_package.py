@@ -192,3 +192,14 @@ def test_every_python_that_the_package_names_is_tested_on_three_systems():
     assert "os: [ubuntu-latest, windows-latest, macos-latest]" in text
     oldest = re.search(r"numpy>=([\d.]+)", setup)[1]
     assert f"numpy=={oldest}" in text
+
+
+def test_every_mistake_to_plant_is_found_once(monkeypatch):
+    monkeypatch.syspath_prepend(str(HOME / "tests" / "mutation"))
+    mistakes = importlib.import_module("mistakes")
+    assert mistakes.MISTAKES.keys() == mistakes.TESTS.keys()
+    for file, changes in mistakes.MISTAKES.items():
+        source = (ROOT / file).read_text(encoding="utf-8")
+        for old, new in changes:
+            assert source.count(old) == 1, f"{file}: {old!r}"
+            assert old != new, f"{file}: {new!r}"

@@ -97,10 +97,10 @@ MISTAKES = {
         ("0 <= labels.min() <= labels.max() < K", "0 <= labels.min() <= labels.max() <= K"),
     ],
     "training/optimizers.py": [
-        ("return w - self.learning_rate * g, {}", "return w + self.learning_rate * g, {}"),
+        ("return w - self._rate * g, {}", "return w + self._rate * g, {}"),
         (
-            "return w - self.learning_rate * g, {}",
-            "w -= self.learning_rate * g\n            return w, {}",
+            "return w - self._rate * g, {}",
+            "w -= self._rate * g\n            return w, {}",
         ),
         (
             'v = self.momentum * slots["v"] + g\n',
@@ -128,15 +128,15 @@ MISTAKES = {
         ),
         ("xp.maximum(ms - mg * mg, 0)", "ms - mg * mg"),
         ("xp.maximum(ms - mg * mg, 0)", "xp.maximum(ms - mg, 0)"),
-        ("xp.sqrt(ms + self.epsilon) if", "xp.sqrt(ms) + self.epsilon if"),
-        ("xp.sqrt(ms) + self.epsilon\n", "xp.sqrt(ms + self.epsilon)\n"),
-        ("(self.learning_rate * g if", "(g if"),
+        ("else xp.sqrt(ms + self.epsilon)", "else xp.sqrt(ms) + self.epsilon"),
+        ("xp.sqrt(ms) + self.epsilon if", "xp.sqrt(ms + self.epsilon) if"),
+        ("(g if torch else self._rate * g) / step", "g / step"),
         ('self.momentum * slots["mom"] + step', 'slots["mom"] + step'),
         (
-            "return w - (step if tf1 else self.learning_rate * step), after",
+            "return w - (self._rate * step if torch else step), after",
             "return w - step, after",
         ),
-        ("1e-10 if", "1e-8 if"),
+        ('"tf1": 1e-10', '"tf1": 1e-8'),
         ('t = int(slots["t"]) + 1', 't = int(slots["t"])'),
         (
             'm = slots["m"] + (1 - self.beta1) * (g - slots["m"])',
@@ -613,8 +613,8 @@ MISTAKES = {
         ('"sequence": (1, *shape[1:]),', '"sequence": shape,'),
         ('"batch": (1,) * (len(shape) - 1) + (width,),', '"batch": (1, *shape[1:]),'),
         (
-            'options["state_mask"] = self._mask(rng, self.state_keep_prob',
-            'options["state_mask"] = self._mask(rng, self.output_keep_prob',
+            "state = self._mask(rng, self.state_keep_prob",
+            "state = self._mask(rng, self.output_keep_prob",
         ),
         ("xp.where(alive, xs, xp.zeros_like(xs))", "xp.where(alive, xs, xs)"),
         (
