@@ -3,6 +3,7 @@
 from npylstm.sequence.kernels import Kernel, register_kernel, release_memory
 from npylstm.sequence.layers import Bidirectional, Layer, Recurrent, Stack, as_layer, reverse
 from npylstm.sequence.paths import has_kernel
+from npylstm.sequence.stream import Stream, all_states
 from npylstm.sequence.tree import cells_inside, foreign_layer, not_causal, walk, with_recurrent
 from npylstm.sequence.unroll import (
     Lengths,
@@ -26,7 +27,9 @@ __all__ = [
     "Residual",
     "Reverse",
     "Stack",
+    "Stream",
     "alive_mask",
+    "all_states",
     "as_layer",
     "backward_steps",
     "cells_inside",
