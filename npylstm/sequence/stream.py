@@ -55,7 +55,8 @@ class Stream:
         x = np.zeros((batch_size, whole.input_size), dtype)
         start = whole.zero_state(x) if state0 is None else state0
         # The first pass checks all that later steps rely on.
-        outputs = whole.forward(params, np.zeros((1, *_batch(start, x)), dtype), start, keep_tape=False)[0]
+        xs = np.zeros((1, *_batch(start, x)), dtype)
+        outputs, _, _ = whole.forward(params, xs, start, keep_tape=False)
         self._shape = (outputs.shape[1], whole.input_size)
         self._steps = _steps(whole, params, start)
 
