@@ -12,6 +12,7 @@ import numpy as np
 
 from npylstm.cells import (
     ACTIVATIONS,
+    ALIASES,
     PRESETS,
     Cell,
     GRUCell,
@@ -103,7 +104,7 @@ class RunSettings:
         None,
         "cell",
         "the function that makes h in an rnn or irnn, and the candidate in a gru",
-        choices=ACTIVATIONS,
+        choices=(*ACTIVATIONS, *ALIASES),
         unset="tanh; relu for irnn",
     )
     forget_bias: float | None = _setting(
