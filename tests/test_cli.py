@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from standin_digits import write_digits
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import npylstm
 from npylstm import bench, experiments
@@ -551,6 +552,28 @@ def test_a_run_whose_reader_has_gone_is_complete_and_says_nothing_else(monkeypat
     assert Path("run/model.npz").exists()
 
 
+def test_ctrl_c_ends_every_command_with_code_130(monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(npylstm.cli, "_devices", interrupted)
+    assert main(["devices"]) == 130
+
+
+def test_commands_compute_on_one_thread_of_blas(monkeypatch):
+    seen = []
+
+    def look():
+        pools = threadpool_info()
+        seen.extend(pool["num_threads"] for pool in pools if pool["user_api"] == "blas")
+        return 0
+
+    monkeypatch.setattr(npylstm.cli, "_devices", look)
+    with threadpool_limits(2, user_api="blas"):
+        assert main(["devices"]) == 0
+    assert set(seen) <= {1}
+
+
 def test_a_closed_standard_output_is_no_error(monkeypatch):
     monkeypatch.setattr(sys, "stdout", None)
     assert main(["devices"]) == 0
@@ -612,7 +635,7 @@ def test_a_run_that_ends_worse_than_guessing_gets_the_same_advice(capsys):
         ("device='gpu' cannot be used: no data", "--device gpu cannot be used: no data"),
         ("no such folder: /data/hidden_size", "no such folder: /data/hidden_size"),
         ("params['hidden_size'] must be", "params['hidden_size'] must be"),
-        ("A has no setting data; it has data, path", "A has no setting data; it has data, path"),
+        ("A has no hidden_size; it has hidden_size", "A has no --hidden-size; it has hidden_size"),
         ("data must be a path", "--data must be a path"),
     ],
 )

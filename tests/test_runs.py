@@ -4,11 +4,13 @@ import copy
 import gzip
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
 import threading
 from dataclasses import asdict, fields, replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from standin_digits import write_digits
 
 from npylstm import files
 from npylstm.models import checkpoint
-from npylstm.training import Run, RunSettings
+from npylstm.training import Run, RunSettings, runs
 from npylstm.training.runs import _read_config
 from npylstm.training.settings import OPTIMIZERS
 
@@ -89,8 +91,10 @@ def test_odd_meta_data_are_refused_and_the_field_is_named(settings, tmp_path, st
             Run.open(folder)
 
 
-@pytest.mark.parametrize("value", [-0.5, math.nan, math.inf, 10**400])
-@pytest.mark.parametrize("steps", [3, 5])
+@pytest.mark.parametrize(
+    ("steps", "value"),
+    [(3, 1.0), *((steps, v) for steps in (3, 5) for v in (-0.5, math.nan, math.inf, 10**400))],
+)
 def test_a_sum_of_losses_that_no_steps_have_is_refused(settings, tmp_path, steps, value):
     folder = stopped(settings, tmp_path / "run", steps)
     rewrite(folder, lambda arrays, meta: meta.update(loss_sum=value))
@@ -185,10 +189,10 @@ def test_odd_settings_in_a_folder_are_refused_and_named_or_have_the_right_type(
             assert str(path) in str(error)  # noqa: PT017
             assert setting.name in str(error) or "LSTMCell has no setting a" in str(error)  # noqa: PT017
         else:
-            got = getattr(again, setting.name)
-            assert (
-                got is None or type(got) is type(value) or (type(got), type(value)) == (float, int)
-            )
+            again.trainer()
+            got, kinds = getattr(again, setting.name), get_args(setting.type) or (setting.type,)
+            kinds += (dict,) if setting.name == "cell_options" else ()
+            assert type(got) in kinds
 
 
 @pytest.mark.parametrize(
@@ -428,3 +432,43 @@ def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path):
         raise OSError(28, "No space left on device")
     with pytest.raises(OSError, match=r"mine"), files.naming(tmp_path / "table.csv"):
         raise OSError(28, "No space left on device", "mine")
+
+
+def test_all_bytes_are_with_the_system_when_they_are_sent_to_the_disk(tmp_path, monkeypatch):
+    sizes, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda fd: sizes.append(os.fstat(fd).st_size) or fsync(fd))
+    files.write_atomically(tmp_path / "file", b"1234567")
+    assert sizes[0] == 7
+
+
+def test_a_lock_on_a_file_that_its_holder_has_just_removed_is_none(tmp_path, monkeypatch):
+    lock = files._lock
+
+    def late(descriptor):
+        (tmp_path / files.LOCK).unlink()
+        lock(descriptor)
+
+    monkeypatch.setattr(files, "_lock", late)
+    with pytest.raises(BlockingIOError), files.locked(tmp_path):
+        pass
+
+
+def test_what_cannot_be_trained_is_refused_before_there_is_a_folder(settings, tmp_path):
+    with pytest.raises(ValueError, match="batch_size must be at most the 31 training sequences"):
+        Run.create(replace(settings, batch_size=32), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_another_process_makes_meanwhile_is_left_to_it(
+    settings, tmp_path, monkeypatch
+):
+    start = runs.Run._first_state
+
+    def made_meanwhile(run):
+        (tmp_path / "run").mkdir()
+        return start(run)
+
+    monkeypatch.setattr(runs.Run, "_first_state", made_meanwhile)
+    with pytest.raises(FileExistsError):
+        Run.create(settings, tmp_path / "run")
+    assert not list((tmp_path / "run").iterdir())
