@@ -356,3 +356,14 @@ def test_on_windows_what_a_worker_has_started_ends_with_it(monkeypatch):
     monkeypatch.setattr(subprocess, "run", lambda command, **options: commands.append(command))
     processes._kill_group(4711)
     assert commands == [["taskkill", "/F", "/T", "/PID", "4711"]]
+
+
+def test_modules_in_the_teachers_current_folder_stay_out_of_the_way(tmp_path, monkeypatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    for name in ("json", "numpy", "npylstm"):
+        (here / f"{name}.py").write_text("raise SystemExit('not the module that was meant')\n")
+    monkeypatch.chdir(here)
+    answer = tmp_path / "answer.py"
+    answer.write_text(RIGHT_SIGMOID)
+    assert check_file(answer).results["sigmoid"].ok
