@@ -236,6 +236,8 @@ def _rmsprop_inputs(rng: np.random.Generator, size: Size) -> Inputs:
 
 def _clip_inputs(rng: np.random.Generator, size: Size) -> Inputs:
     grads = _weights(rng, size, gates=1)
+    largest = ("b", "W_h", "W_x")[size.T % 3]  # another one from trial to trial
+    grads[largest] *= 3
     norm = np.sqrt(sum(np.sum(grad**2) for grad in grads.values()))
     if size.edge == "saturated":
         grads = {name: np.zeros_like(grad) for name, grad in grads.items()}

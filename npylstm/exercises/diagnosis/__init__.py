@@ -6,7 +6,7 @@ and which results it gives as the student has them in every trial.
 
 from npylstm.exercises.diagnosis.catalogue import find_mistakes
 from npylstm.exercises.diagnosis.compare import agree, close, noise_floor, relative_error, tolerance
-from npylstm.exercises.diagnosis.diagnose import Diagnosis, diagnose
+from npylstm.exercises.diagnosis.report import Diagnosis, diagnose
 from npylstm.exercises.diagnosis.smallest import Ask
 
 __all__ = [

@@ -209,6 +209,8 @@ def _others(name: str, names: Namespace, spoken: dict[str, str]) -> Iterator[tup
         yield other, f"{spoken.get(other, other)} in place of {said}", cost
         if not kind:
             yield f"{name} + {other}", f"{spoken.get(other, other)} added to {said}", 2
+    for other in _wider(value, names):
+        yield other, f"{spoken.get(other, other)} in place of {said}", 1
     for other in _factors(value, names):
         if np.ndim(names[other]) < np.ndim(value):
             said_other = spoken.get(other, other)
@@ -235,6 +237,19 @@ def _alike(value: Any, names: Namespace) -> list[str]:
     ]
 
 
+def _wider(value: Any, names: Namespace) -> list[str]:
+    """Names of what holds a number for every row where a vector holds one for all."""
+    return [
+        other
+        for other, one in names.items()
+        if isinstance(one, np.ndarray)
+        and not other.startswith("_")
+        and one.ndim == np.ndim(value) + 1 == 2
+        and one.shape[1:] == np.shape(value)
+        and not _is_gradient(other)
+    ]
+
+
 def _factors(value: Any, names: Namespace) -> list[str]:
     """Names of what may be multiplied with something: no gradient, of its shape or a number."""
     return [
@@ -244,7 +259,7 @@ def _factors(value: Any, names: Namespace) -> list[str]:
         and not isinstance(one, bool)
         and not other.startswith("_")
         and not _is_gradient(other)
-        and np.shape(one) in (np.shape(value), ())
+        and np.shape(one) in (np.shape(value), np.shape(value)[-1:], ())
     ]
 
 
@@ -261,7 +276,9 @@ def _speak(node: ast.expr, spoken: dict[str, str]) -> str:
             return ast.Name(spoken.get(name.id, name.id).replace("`", ""))
 
     text = ast.unparse(Rename().visit(ast.parse(ast.unparse(node), mode="eval").body))
-    return text.replace("np.", "")
+    for function, said in (("np.", ""), ("dtanh", "tanh'"), ("dsigmoid", "sigmoid'")):
+        text = text.replace(function, said)
+    return text
 
 
 def _operation(
@@ -307,6 +324,8 @@ def _slope_regrouped(left: str, call: ast.Call, names: Namespace) -> Iterator[tu
         yield f"({left}) * 1 - {argument}**2", "parentheses missing in the slope", 0
     elif function is dsigmoid:
         yield f"({left}) * {argument} * 1 - {argument}", "parentheses missing in the slope", 0
+        yield f"(({left}) + {argument}) * (1 - {argument})", "added to the slope's factor", 1
+        yield f"({left}) * {argument} + (1 - {argument})", "slope's factor added", 1
 
 
 def _regrouped(node: ast.BinOp, source: str) -> Iterator[tuple[str, str, int]]:

@@ -153,13 +153,13 @@ def explained_by(
 
 
 def _spares_the_right(evidence: Evidence, program: Program, edit: Edit, code: CodeType) -> bool:
-    """Whether a slip leaves alone what the student has right."""
-    number = evidence.small
-    names = program.run(evidence.task, evidence.trials[number], edit.line, code)
-    return all(
-        evidence.same(number, block, np.asarray(names[program.variables[block]]))
-        for block in evidence.right.keys() - evidence.wrong
-    )
+    """Whether a slip leaves alone what the student has right, in every trial."""
+    for number, trial in enumerate(evidence.trials):
+        names = program.run(evidence.task, trial, edit.line, code)
+        for block in evidence.right.keys() - evidence.wrong:
+            if not evidence.same(number, block, np.asarray(names[program.variables[block]])):
+                return False
+    return True
 
 
 def _strong(evidence: Evidence, blocks: frozenset[str]) -> bool:

@@ -48,7 +48,7 @@ def moved_or_multiplied(evidence: Evidence, left: set[str]) -> Iterator[Statemen
     for block in left:
         outputs.setdefault(block.partition("[")[0], set()).add(block)
     for name, blocks in sorted(outputs.items()):
-        words = _whole(evidence, name)
+        words = _shape(evidence, name, min(blocks)) or _whole(evidence, name)
         if words:
             yield Statement(name, words, frozenset(blocks))
             continue
@@ -56,6 +56,18 @@ def moved_or_multiplied(evidence: Evidence, left: set[str]) -> Iterator[Statemen
             words = _multiple(evidence, block) or _other(evidence, block)
             if words:
                 yield Statement(block, words, frozenset({block}))
+
+
+def _shape(evidence: Evidence, name: str, block: str) -> str:
+    """Tell where a result is no array of its shape, but another one."""
+    got = [answer[block] for answer in evidence.answers]
+    if any(a.shape == r[block].shape for a, r in zip(got, evidence.rights, strict=True)):
+        return ""
+    for other in evidence.task.arguments:
+        values = [trial.inputs[other] for trial in evidence.trials]
+        if all(np.array_equal(a, value) for a, value in zip(got, values, strict=True)):
+            return f"the argument {other} is returned, not {name}"
+    return f"an array of another shape than that of {name}"
 
 
 def _whole(evidence: Evidence, name: str) -> str:
@@ -123,7 +135,7 @@ def _multiple(evidence: Evidence, block: str) -> str:
             return ""
         ratios.append(ratio)
     known = np.isfinite(ratios)
-    if not known.any():
+    if not known.any() or np.allclose(np.array(ratios)[known], 1, rtol=1e-4):
         return ""
     for said, value in MULTIPLES.items():
         values = np.array([value(trial.size) for trial in evidence.trials], float)
