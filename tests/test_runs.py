@@ -472,3 +472,12 @@ def test_a_folder_that_another_process_makes_meanwhile_is_left_to_it(
     with pytest.raises(FileExistsError):
         Run.create(settings, tmp_path / "run")
     assert not list((tmp_path / "run").iterdir())
+
+
+def test_a_lock_leaves_no_file_open(tmp_path, monkeypatch):
+    opened, open_file = [], os.open
+    monkeypatch.setattr(os, "open", lambda *a, **o: opened.append(open_file(*a, **o)) or opened[-1])
+    with files.locked(tmp_path):
+        os.fstat(opened[0])
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(opened[0])
