@@ -120,10 +120,11 @@ def test_a_variant_is_worse_only_where_the_intervals_lie_apart():
     counts = {f"Greff {name}": 10 for name in ("V", "NFG", "NOAF", "NP")}
     assert "learn" not in found("greff", counts, 10).verdict
     same = found("greff", counts, 10).verdict
-    assert same.startswith("Not as published: clearly worse than the vanilla LSTM at T = 10: none")
+    start = "Not as published: clearly worse than the vanilla LSTM at T = 10: none, of 3"
+    assert same.startswith(start)
     worse = found("greff", counts | {"Greff NFG": 2, "Greff NOAF": 3, "Greff NP": 8}, 10).verdict
     assert worse.startswith("As published")
-    assert "T = 10: NFG, NOAF; not told apart from it: NP" in worse
+    assert "T = 10: NFG, NOAF, of 3 variants" in worse
 
 
 @pytest.mark.parametrize(

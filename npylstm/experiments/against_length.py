@@ -76,11 +76,11 @@ def against_vanilla(result: Result) -> Verdict:
         for name in result.settings["cells"]
     }
     worse = [name for name, (_, high) in spans.items() if high < spans["V"][0]]
-    told = (
-        f"clearly worse than the vanilla LSTM at T = {T}: {listed(worse)}; not told apart from it"
+    others = len(spans) - 1
+    return Verdict(
+        f"clearly worse than the vanilla LSTM at T = {T}: {listed(worse)}, of {others} variants",
+        set(worse) == {"NFG", "NOAF"},
     )
-    rest = [name for name in spans if name not in ("V", *worse)]
-    return Verdict(f"{told}: {listed(rest)}", set(worse) == {"NFG", "NOAF"})
 
 
 TEMPORAL_ORDER = Study(
@@ -203,7 +203,7 @@ ODYSSEY = Study(
         "hidden": 12,
         "learning_rate": 1e-2,
     },
-    fast={"lengths": (20,), "seeds": 5, "max_updates": 600},
+    fast={"lengths": (30,), "max_updates": 1000},
     measure=partial(measure, task=ADDING),
     draw=figures.draw(figures.updates_to_solve),
     verdict=against_vanilla,

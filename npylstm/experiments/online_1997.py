@@ -259,7 +259,7 @@ STUDIES = (
             "10,000: networks that have learnt still stumble over about one in thousands",
         ),
         full={"seeds": 10, "max_sequences": 100_000, "test_sequences": 10_000, "seed": 0},
-        fast={"seeds": 3, "max_sequences": 45_000, "test_sequences": 2560},
+        fast={"seeds": 3, "max_sequences": 35_000, "test_sequences": 2560},
     ),
     _study(
         "adding-1997",

@@ -96,9 +96,12 @@ def judge(result: Result) -> Verdict:
     """Say which kinds can remember, and which can compute, at ten times the length."""
     names, T = result.settings["cells"], LONGER[-1] * result.settings["T"]
     remember, compute = ([n for n in names if able(result, kind, n)] for kind in TASKS)
+    found = [
+        "every kind" if len(able_) == len(names) else listed(able_) for able_ in (remember, compute)
+    ]
     return Verdict(
-        f"at T = {T} most networks can remember a bit: {listed(remember)}; most can compute the "
-        f"parity: {listed(compute)}"
+        f"trained on {result.settings['T']} steps and tested on {T}, most networks of these kinds "
+        f"remember a bit: {found[0]}; and these compute the parity: {found[1]}"
     )
 
 
