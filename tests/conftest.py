@@ -51,6 +51,8 @@ def _assert_legible(figure):
     legends = [ax.get_legend() for ax in figure.axes if ax.get_legend()] + figure.legends
     for legend in legends:
         box = legend.get_window_extent()
+        for text in figure.texts:
+            assert not box.overlaps(text.get_window_extent()), text.get_text()
         for ax in figure.axes:
             for line in ax.get_lines():
                 points = line.get_transform().transform(np.array(line.get_data(), float).T)

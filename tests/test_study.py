@@ -77,7 +77,7 @@ def test_everything_said_speaks_of_the_settings_that_ran():
     fast, full = study.run(), study.run(full=True)
     assert fast.deviations == ("only 2 of them",)
     assert fast.caption == "All 2 of them."
-    assert (fast.verdict, full.verdict) == ("there are 2", "there are 5")
+    assert (fast.verdict, full.verdict) == ("There are 2", "There are 5")
     assert "npylstm experiment simple --full" in study.report(fast)
     assert "--full" not in study.report(full)
     for name in ("temporal-order", "adding", "copy", "two-sequence", "greff"):
@@ -90,7 +90,7 @@ def test_everything_said_speaks_of_the_settings_that_ran():
 def test_a_verdict_says_whether_it_agrees_with_the_paper():
     assert str(Verdict("so it is", True)) == "As published: so it is"
     assert str(Verdict("so it is", False)) == "Not as published: so it is"
-    assert str(Verdict("so it is")) == "so it is"
+    assert str(Verdict("so it is")) == "So it is"
 
 
 def found(name, solved, n=5, **settings):
@@ -212,7 +212,7 @@ def test_all_runs_every_study_that_is_not_there_yet(capsys, monkeypatch, tmp_pat
     assert main(["figure", "all", "--out", "out"]) == 0
     said = capsys.readouterr()
     assert "first: done already" in said.err
-    assert "there are 5" in said.out
+    assert "There are 5" in said.out
     assert (tmp_path / "out" / "first.json").read_bytes() == before
     assert (tmp_path / "out" / "second.png").exists()
 

@@ -58,7 +58,7 @@ def study_page(result: Result, remarks: str) -> str:
     said = [f"{which} {duration(s)}" for which, s in times.items() if s is not None]
     parts = [
         f"# {result.title}",
-        f"{plain(result.verdict[:1].upper() + result.verdict[1:])}.",
+        f"{plain(result.verdict)}.",
         f"![{alt(result.caption)}](../results/{name}.png)",
         remarks,
         f"**Published:** {plain(result.published)}.",

@@ -46,7 +46,7 @@ class Verdict(NamedTuple):
     def __str__(self) -> str:
         """Return both as one sentence."""
         if self.agrees is None:
-            return self.says
+            return self.says[:1].upper() + self.says[1:]
         return f"{'As' if self.agrees else 'Not as'} published: {self.says}"
 
 

@@ -134,13 +134,13 @@ def _draw_bound(figure: Any, result: Result) -> None:
         ax.label_outer()
     axes[0].set_ylim(1e-13, 1e13)
     handles = axes[0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside upper center", ncols=3)
+    figure.legend(*handles, loc="outside right center")
 
 
 def _verdict_bound(result: Result) -> Verdict:
     k = result.settings["T"]
     parts = [
-        f"{row['norm of the product']:.1g} below a bound of {row['bound']:.1g} ({row['W_h']})"
+        f"{row['norm of the product']:.2g} below a bound of {row['bound']:.2g} ({row['W_h']})"
         for row in result.rows
     ]
     safe = all(row["norm of the product"] <= row["bound"] for row in result.rows)
@@ -164,7 +164,7 @@ BOUND = Study(
     measure=_measure_bound,
     draw=_draw_bound,
     verdict=_verdict_bound,
-    size=(12.0, 5.6),
+    size=(14.0, 5.2),
     full={"seed": 0, "T": 50, "sequences": 20},
     fast={"T": 10, "sequences": 2},
 )
@@ -222,7 +222,7 @@ def _draw_paths(figure: Any, result: Result) -> None:
 def _verdict_paths(result: Result) -> Verdict:
     fresh = [row for row in result.rows if row["when"] == "at the start"]
     parts = ", ".join(
-        f"{row['direct, 28 steps']:.1g} of {row['full, 28 steps']:.1g} ({row['network']})"
+        f"{row['direct, 28 steps']:.2g} of {row['full, 28 steps']:.2g} ({row['network']})"
         for row in fresh
     )
     return Verdict(f"in fresh networks the direct path carries over 28 steps: {parts}")

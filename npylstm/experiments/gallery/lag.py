@@ -226,10 +226,12 @@ def _draw_gates(figure: Any, result: Result) -> None:
 
 
 def _verdict_gates(result: Result) -> Verdict:
-    ends = {when: median(result.curves[f"c, {when}"])[[-1, 0]] for when in WHEN}
+    parts = []
+    for when in WHEN:
+        norm = median(result.curves[f"c, {when}"])
+        parts.append(f"{norm[-1] / norm.max() if norm.max() else 0:.1g} {when}")
     return Verdict(
-        "∂L/∂c at the first row of a digit and at the last: "
-        + "; ".join(f"{first:.1g} and {last:.1g} {when}" for when, (first, last) in ends.items())
+        f"of the largest ∂L/∂c there is left at the first row of a digit: {'; '.join(parts)}"
     )
 
 
