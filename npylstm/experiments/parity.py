@@ -1,6 +1,7 @@
 """Remember or compute: a cell can hold a bit for long and still not be able to count.
 
-Two tasks on random bits, with an answer at every step. *Remember*: the first bit. *Compute*: is
+Two tasks on random bits, the first of them marked, with an answer at every step. *Remember*: the
+first bit (without the mark only a cell that sees its own state knows which it is). *Compute*: is
 the number of ones so far odd? There the state must change at every one, and by nothing else.
 Networks learn both from short sequences, and are tested on sequences ten times as long. What can
 be learnt is one thing, what a cell can express another: a linear recurrence whose eigenvalues are
@@ -17,6 +18,7 @@ import numpy as np
 
 from npylstm.backend import AnyArray, Array, to_device, to_numpy
 from npylstm.data import Batch
+from npylstm.experiments.networks import SUCCESSORS
 from npylstm.experiments.study import (
     Found,
     Result,
@@ -37,7 +39,7 @@ MOST = 0.99
 
 
 def bits(kind: str, rng: np.random.Generator, T: int, size: tuple[int, ...]) -> Batch:
-    """Draw random bits, one-hot, and what to say at every step."""
+    """Draw random bits, one-hot, with a mark at the first, and what to say at every step."""
     drawn = rng.integers(0, 2, (T, *size))
     targets = (
         drawn.cumsum(axis=0) % 2 if kind == "compute" else np.broadcast_to(drawn[0], drawn.shape)
@@ -52,7 +54,7 @@ def wrong_anywhere(y: Array, batch: Batch) -> AnyArray:
 
 
 TASKS = {
-    kind: Task(partial(bits, kind), inputs=2, outputs=2, wrong=wrong_anywhere, every_step=True)
+    kind: Task(partial(bits, kind), inputs=3, outputs=2, wrong=wrong_anywhere, every_step=True)
     for kind in ("remember", "compute")
 }
 
@@ -64,7 +66,7 @@ def job(kind: str, name: str, /, *, T: int, **how: Any) -> tuple[Array, Array]:
     shares = []
     for times in LONGER:
         test = bits(kind, np.random.default_rng([how["seed"], T, times]), times * T, (1, n))
-        xs = np.broadcast_to(test.xs, (times * T, S, n, 2))
+        xs = np.broadcast_to(test.xs, (times * T, S, n, 3))
         moved = to_device({**params, "xs": xs}, how["device"])
         y = to_numpy(model.predict({key: moved[key] for key in params}, moved["xs"])[-1])
         shares.append((y.argmax(axis=-1) == test.targets[-1]).mean(axis=-1))
@@ -128,12 +130,12 @@ STUDY = Study(
     full=SETTINGS
     | {
         "T": 20,
-        "cells": ("tanh RNN, orthogonal", "LSTM, forget bias 1", "LSTM, forget bias 3", "GRU"),
+        "cells": ("tanh RNN, orthogonal", "LSTM, forget bias 1", "GRU", *SUCCESSORS),
         "max_updates": 3000,
         "max_wrong": 0.0,
         "learning_rate": 1e-2,
     },
-    fast={"seeds": 5, "max_updates": 1000},
+    fast={"seeds": 5, "max_updates": 600},
     measure=measure,
     draw=draw,
     verdict=judge,
@@ -144,5 +146,5 @@ STUDY = Study(
         "{batch} sequences, until they are right at every step of as many new sequences of T "
         "steps. Both rules were fixed before the first run."
     ),
-    size=(12.0, 4.6),
+    size=(12.0, 5.2),
 )
