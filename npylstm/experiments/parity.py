@@ -44,7 +44,10 @@ def bits(kind: str, rng: np.random.Generator, T: int, size: tuple[int, ...]) -> 
     targets = (
         drawn.cumsum(axis=0) % 2 if kind == "compute" else np.broadcast_to(drawn[0], drawn.shape)
     )
-    return Batch(np.eye(2, dtype=np.float32)[drawn], targets.copy(), np.full(size, T))
+    xs = np.zeros((T, *size, 3), np.float32)
+    xs[..., :2] = np.eye(2)[drawn]
+    xs[0, ..., 2] = 1
+    return Batch(xs, targets, np.full(size, T))
 
 
 def wrong_anywhere(y: Array, batch: Batch) -> AnyArray:
@@ -131,7 +134,7 @@ STUDY = Study(
     | {
         "T": 20,
         "cells": ("tanh RNN, orthogonal", "LSTM, forget bias 1", "GRU", *SUCCESSORS),
-        "max_updates": 3000,
+        "max_updates": 1500,
         "max_wrong": 0.0,
         "learning_rate": 1e-2,
     },
