@@ -58,7 +58,6 @@ def study_page(result: Result, remarks: str) -> str:
     said = [f"{which} {duration(s)}" for which, s in times.items() if s is not None]
     parts = [
         f"# {result.title}",
-        f"{plain(result.verdict)}.",
         f"![{alt(result.caption)}](../results/{name}.png)",
         remarks,
         f"**Published:** {plain(result.published)}.",
@@ -83,7 +82,7 @@ class Studies(SphinxDirective):
 
 
 class StudyPage(SphinxDirective):
-    """One study, with what stands below the directive."""
+    """One study, with what stands below the directive; verdict and caption are in its picture."""
 
     required_arguments = 1
     has_content = True
