@@ -96,7 +96,7 @@ def _binary(name, reflected=False):
 
 
 BINARY = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul")
-COMPARISON = ("lt", "le", "gt", "ge", "eq", "ne")
+COMPARISON = ("lt", "le", "gt", "ge", "eq", "ne", "and_", "or_")
 UNARY = ("neg", "abs", "invert")
 IN_PLACE = ("iadd", "isub", "imul", "itruediv")
 METHODS = (
@@ -105,10 +105,10 @@ METHODS = (
 )
 
 for _name in BINARY:
-    setattr(DeviceArray, f"__{_name}__", _binary(_name))
+    setattr(DeviceArray, f"__{_name.strip('_')}__", _binary(_name))
     setattr(DeviceArray, f"__r{_name}__", _binary(_name, reflected=True))
 for _name in COMPARISON:
-    setattr(DeviceArray, f"__{_name}__", _binary(_name))
+    setattr(DeviceArray, f"__{_name.strip('_')}__", _binary(_name))
 for _name in UNARY + IN_PLACE:
     setattr(DeviceArray, f"__{_name}__", _on_device(getattr(operator, _name)))
 for _name in METHODS:
