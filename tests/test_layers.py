@@ -645,6 +645,17 @@ def test_a_layer_that_hides_the_names_of_its_childs_parameters_is_refused_with_t
             use()
 
 
+def test_two_lists_of_layers_whose_names_are_the_same_are_refused_with_the_reason():
+    """The second list's would be taken for the first's, whose parameters nobody would look at."""
+
+    class Towers(ForwardDoubled):
+        def __init__(self):
+            self.left, self.right = ([as_layer(LSTMCell(3, 4))] for _ in range(2))
+
+    with pytest.raises(TypeError, match=r"Towers must override `children`.* the name '0'"):
+        _ = Towers().children
+
+
 def test_a_layer_that_keeps_its_children_out_of_reach_is_not_watched():
     class Hidden(ForwardDoubled):
         def __init__(self, layer):

@@ -7,7 +7,7 @@ any other. Where a layer takes layers, a bare cell stands for `Recurrent(cell)`.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -511,13 +511,14 @@ def as_layer(layer: Layer | Cell) -> Layer:
 
 def _found_inside(layer: Layer) -> dict[str, Layer]:
     """Return the layers that are attributes of a layer, by the names of their parameters in it."""
-    found: dict[str, Layer] = {}
-    for attribute, value in vars(layer).items():
-        if isinstance(value, Layer | Cell):
-            found[attribute] = as_layer(value)
-        elif isinstance(value, list | tuple):
-            parts = {str(k): part for k, part in enumerate(value)}
-            found |= {k: as_layer(p) for k, p in parts.items() if isinstance(p, Layer | Cell)}
+    parts: dict[str, Layer | Cell] = {}
+    for name, part in _attributes(layer):
+        if parts.setdefault(name, part) is not part:
+            raise TypeError(
+                f"{type(layer).__name__} must override `children`, since it holds several lists, "
+                f"and two layers inside it would have the name {name!r}"
+            )
+    found = {name: as_layer(part) for name, part in parts.items()}
     own = set(layer.init(0)) if found else set()
     if len(found) == 1:
         (child,) = found.values()
@@ -530,6 +531,15 @@ def _found_inside(layer: Layer) -> dict[str, Layer]:
                 f"inside it '{name}.W_x' and so on, or override `children`; it has {sorted(own)}"
             )
     return found
+
+
+def _attributes(layer: Layer) -> Iterator[tuple[str, Layer | Cell]]:
+    """Yield the layers and cells that are attributes of a layer or stand in a list or tuple."""
+    for attribute, value in vars(layer).items():
+        in_list = isinstance(value, list | tuple)
+        for name, part in enumerate(value) if in_list else [(attribute, value)]:
+            if isinstance(part, Layer | Cell):
+                yield str(name), part
 
 
 def reverse(xs: Array, lengths: Lengths = None) -> Array:

@@ -305,6 +305,8 @@ def truncated_backward(
 
 
 def _check_tape(cell: Cell, tape: Any) -> None:
+    # A check of an argument, which picks no path: what follows reads the caches of single steps,
+    # and other paths keep none. `Recurrent.backward` takes any tape, which knows its own way back.
     if not isinstance(tape, Tape):
         kind = type(tape).__name__
         raise TypeError(f"tape must be that of unroll with keep_tape=True, got {kind}")

@@ -13,7 +13,7 @@ knows no cell:
 - No denormal numbers: see `_flush`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
@@ -64,54 +64,28 @@ class FusedTape:
         need_dxs: bool = True,
     ) -> tuple[Array | None, Any, Params]:
         """Carry the loss gradient back; see `Layer.backward`. The tape is not changed."""
-        T, B, D = len(self.kept), self.us.shape[-1], self.cell.input_size
-        networks = self.us.shape[1:-2]
+        T, B, networks = len(self.kept), self.us.shape[-1], self.us.shape[1:-2]
         check_gradients(self.cell, T, self.us[0].swapaxes(-1, -2), doutputs, dstate)
         kernel = self.kernel(self.cell, _on_networks(self.cell, params, networks))
         step, dz = kernel.backward(B)
-        dstates = [kernel.empty(size, B) for size in self.cell.state_sizes]
-        for k, d in enumerate(dstates):
-            d[...] = 0 if dstate is None else dstate[k].swapaxes(-1, -2)
-        sums = [_WeightSum(dz[..., i, :], self.us[..., j, :]) for i, j in kernel.products]
-        W_x, dz_x = kernel.params["W_x"], dz[..., kernel.input_rows, :]
-        dxs = np.zeros((T, *networks, D, B), dz.dtype) if need_dxs else None
-        doutputs, injected = self._injected(doutputs)
+        dstates = _columns_of(kernel, dstate, B)
+        injected = _Injected(doutputs, self.ended)
+        products = _Products(kernel, dz, self.us, need_dxs)
 
         for t in reversed(range(T)):
-            if injected[t]:
-                dstates[0] += doutputs[t].swapaxes(-1, -2)
-            ended = self.ended[t]
-            before = [] if ended is None else [d.copy() for d in dstates]
-            step(self.kept[t], *dstates)
-            for d, held in zip(dstates, before, strict=False):
-                np.copyto(d, held, where=ended)
-            for weight_sum in sums:
-                weight_sum.add(t)
-            if dxs is not None:
-                matmul(W_x, dz_x, dxs[t])
+            if injected.any_at[t]:
+                injected.add_to(dstates[0], t)
+            if self.ended[t] is None:
+                step(self.kept[t], *dstates)
+            else:
+                _step_held(step, dstates, self.ended[t], self.kept[t], *dstates)
+            products.add(t)
             if t % FLUSH_EVERY == 0:
                 _flush(dstates)
-                if not (any(map(np.any, dstates)) or any(injected[:t])):
+                if injected.none_before(t) and not any(map(np.any, dstates)):
                     break  # every gradient still to come is zero
 
-        grads = kernel.gradients([weight_sum.by_input() for weight_sum in sums])
-        dstate0 = type(self.cell.state_sizes)(*(d.swapaxes(-1, -2).copy() for d in dstates))
-        return None if dxs is None else dxs.swapaxes(-1, -2), dstate0, grads
-
-    def _injected(self, doutputs: Array | None) -> tuple[Any, list[bool]]:
-        """Return doutputs, zero where a sequence has ended, and which steps have any.
-
-        Most often the last output alone has a gradient, and the zeros of the others need no adding.
-        """
-        if doutputs is None:
-            return None, [False] * len(self.kept)
-        if any(ended is not None for ended in self.ended):
-            doutputs = doutputs.copy()
-            for d, ended in zip(doutputs, self.ended, strict=True):
-                if ended is not None:
-                    d[..., ended, :] = 0
-        steps = doutputs.reshape(len(doutputs), doutputs[0].size)
-        return doutputs, list(map(bool, np.any(steps, axis=1)))
+        return products.dxs, _state_of(self.cell, dstates), kernel.gradients(products.sums())
 
 
 def run(
@@ -148,7 +122,6 @@ def run(
     T, (B, D), H, dtype = len(xs), xs.shape[-2:], cell.output_size, kernel.dtype
     ends = check_lengths("lengths", lengths, T, B)
     ended = _ended(ends, T)
-    xs = _columns(xs, networks)
     start = [np.broadcast_to(s, (*networks, *s.shape[-2:])).swapaxes(-1, -2) for s in state0]
     step, carried = kernel.forward(start)
 
@@ -158,7 +131,7 @@ def run(
     kept = _entries(T, (kernel.blocks, *networks, H, B), dtype, True) if keep_tape else None
     hs = us[1:, ..., :H, :] if keep_tape else np.empty((T, *networks, H, B), dtype)
     views: Iterable[Any] = zip(
-        us, us[..., H + 1 : H + 1 + D, :], xs, us[1:, ..., :H, :], ended,
+        us, us[..., H + 1 : H + 1 + D, :], _columns(xs, networks), us[1:, ..., :H, :], ended,
         repeat(None) if kept is None else kept, hs, strict=False,
     )  # fmt: skip
     for u, u_x, x, h, end, its_kept, output in views:
@@ -167,23 +140,88 @@ def run(
             step(u, h, its_kept)
         else:
             u_x[..., end] = 0  # padding may hold anything, even NaN
-            before = [c.copy() for c in carried]
-            step(u, h, its_kept)
-            for c, held in zip(carried, before, strict=True):
-                np.copyto(c, held, where=end)
-            h[..., end] = 0
-            if its_kept is not None:
-                its_kept[..., end] = 0
+            _step_held(step, carried, end, u, h, its_kept)
+            _clear(end, h, its_kept)
         if kept is None:
             output[...] = h
 
     outputs = hs.swapaxes(-1, -2)
-    last = outputs[-1].copy() if ends is None else _last(outputs, ends, start[0].swapaxes(-1, -2))
-    state = type(cell.state_sizes)(last, *(c.swapaxes(-1, -2).copy() for c in carried))
+    state = _state_of(cell, [_last(hs, ends, start[0]), *carried])
     if kept is None:
         return outputs, state, None
     outputs.flags.writeable = False
     return outputs, state, FusedTape(cell, kernel_type, us, kept, ended)
+
+
+def _step_held(
+    step: Callable[..., None], states: Sequence[Array], ended: Any, *arguments: Any
+) -> None:
+    """Make a step, forward or back, that leaves the states of ended sequences as they are."""
+    before = [state.copy() for state in states]
+    step(*arguments)
+    for state, held in zip(states, before, strict=True):
+        np.copyto(state, held, where=ended)
+
+
+def _clear(ended: AnyArray, *written: Array | None) -> None:
+    """Set what a step has written for ended sequences to zero."""
+    for array in written:
+        if array is not None:
+            array[..., ended] = 0
+
+
+class _Injected:
+    """The gradients of the outputs, which enter step by step.
+
+    Most often the last output alone has a gradient, and the zeros of the others need no adding.
+    """
+
+    def __init__(self, doutputs: Array | None, ended: Sequence[AnyArray | None]) -> None:
+        self.any_at = [False] * len(ended)
+        if doutputs is None:
+            return
+        if any(end is not None for end in ended):
+            doutputs = doutputs.copy()
+            for d, end in zip(doutputs, ended, strict=True):
+                if end is not None:
+                    d[..., end, :] = 0
+        self.columns = doutputs.swapaxes(-1, -2)
+        steps = doutputs.reshape(len(doutputs), doutputs[0].size)
+        self.any_at = list(map(bool, np.any(steps, axis=1)))
+
+    def add_to(self, dh: Array, t: int) -> None:
+        """Add the gradient of step t's output."""
+        dh += self.columns[t]
+
+    def none_before(self, t: int) -> bool:
+        """Whether all steps before t are without a gradient."""
+        return not any(self.any_at[:t])
+
+
+class _Products:
+    """What becomes of the dz of each step: the weights' gradients, and W_x dz, the inputs'."""
+
+    def __init__(self, kernel: Kernel, dz: Array, us: Array, need_dxs: bool) -> None:
+        T, D, B = len(us) - 1, kernel.cell.input_size, us.shape[-1]
+        self._sums = [_WeightSum(dz[..., i, :], us[..., j, :]) for i, j in kernel.products]
+        self._W_x, self._dz_x = kernel.params["W_x"], dz[..., kernel.input_rows, :]
+        self._dxs = np.zeros((T, *kernel.networks, D, B), dz.dtype) if need_dxs else None
+
+    def add(self, t: int) -> None:
+        """Use the dz of step t, which stands ready."""
+        for weight_sum in self._sums:
+            weight_sum.add(t)
+        if self._dxs is not None:
+            matmul(self._W_x, self._dz_x, self._dxs[t])
+
+    def sums(self) -> list[Array]:
+        """Return the sums of u dzᵀ over time."""
+        return [weight_sum.by_input() for weight_sum in self._sums]
+
+    @property
+    def dxs(self) -> Array | None:
+        """The inputs' gradients (T, B, D); zero at steps that were never reached."""
+        return None if self._dxs is None else self._dxs.swapaxes(-1, -2)
 
 
 class _WeightSum:
@@ -275,11 +313,26 @@ def _ended(ends: AnyArray | None, T: int) -> list[AnyArray | None]:
     return [None if t < first else ends <= t for t in range(T)]
 
 
-def _last(outputs: Array, ends: AnyArray, h0: Array) -> Array:
-    """Return each sequence's last h (B, H): the initial one where it has no step."""
-    place = np.maximum(ends.astype(int) - 1, 0).reshape(*(1,) * (outputs.ndim - 2), -1, 1)
-    h = np.take_along_axis(outputs, place, axis=0)[0]
-    return np.where(ends[:, None] > 0, h, h0)
+def _last(hs: Array, ends: AnyArray | None, h0: Array) -> Array:
+    """Return each sequence's last h (H, B): the initial one where it has no step."""
+    if ends is None:
+        last: Array = hs[-1]
+        return last
+    place = np.maximum(ends.astype(int) - 1, 0).reshape(*(1,) * (hs.ndim - 1), -1)
+    return np.where(ends > 0, np.take_along_axis(hs, place, axis=0)[0], h0)
+
+
+def _state_of(cell: Cell, columns: Iterable[Array]) -> Any:
+    """Return a state of the cell, in arrays (B, n) of its own, from columns (n, B)."""
+    return type(cell.state_sizes)(*(a.swapaxes(-1, -2).copy() for a in columns))
+
+
+def _columns_of(kernel: Kernel, dstate: Any, B: int) -> list[Array]:
+    """Return the gradients of a state (B, n) as new columns (n, B); zeros for None."""
+    columns = [kernel.empty(size, B) for size in kernel.cell.state_sizes]
+    for k, d in enumerate(columns):
+        d[...] = 0 if dstate is None else dstate[k].swapaxes(-1, -2)
+    return columns
 
 
 def _entries(n: int, shape: tuple[int, ...], dtype: Any, keep: bool) -> Array:
