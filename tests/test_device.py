@@ -12,6 +12,10 @@ from npylstm.cells.rnn import RNNCell
 from npylstm.models.losses import mean_squared_error, softmax_cross_entropy
 from npylstm.models.model import SequenceModel
 from npylstm.models.saving import load_model, save_model
+from npylstm.sequence import register_kernel
+from npylstm.sequence.kernels import table
+from npylstm.sequence.kernels.gpu import GPUTape
+from npylstm.sequence.kernels.gpu_lstm import LSTMOnGPU
 from npylstm.sequence.layers import Bidirectional, Recurrent, Stack
 from npylstm.sequence.wrappers import Dropout, Residual
 from npylstm.training.optimizers import SGD, Adam, RMSProp, clip_by_global_norm, clip_by_value
@@ -200,3 +204,95 @@ def test_networks_on_a_device_may_share_their_inputs_or_their_parameters(device,
         device_grads | {"outputs": device_outputs, "dxs": device_dxs},
         grads | {"outputs": outputs, "dxs": dxs},
     )
+
+
+def run_on(xp, layer, params, xs, state0, doutputs, dstate, lengths):
+    """All that a layer computes, by name, and its tape, on a device or with NumPy."""
+    move = np.asarray if xp is np else xp.asarray
+    params, xs, doutputs = {k: move(w) for k, w in params.items()}, move(xs), move(doutputs)
+    state0, dstate = (type(s)(*map(move, s)) for s in (state0, dstate))
+    outputs, state, tape = layer.forward(params, xs, state0, lengths)
+    dxs, dstate0, grads = layer.backward(params, tape, doutputs, dstate)
+    states = {"state": state, "dstate0": dstate0}
+    named = {f"{k}.{name}": a for k, s in states.items() for name, a in s._asdict().items()}
+    return grads | named | {"outputs": outputs, "dxs": dxs}, tape
+
+
+GPU_CELLS = {"lstm": LSTMCell(D, H), "tanh": RNNCell(D, H), "relu": RNNCell(D, H, "relu")}
+
+
+@pytest.mark.parametrize("lengths", [None, [6, 2], [0, 6]], ids=str)
+@pytest.mark.parametrize("cell", GPU_CELLS.values(), ids=GPU_CELLS)
+def test_states_and_their_gradients_on_a_device_equal_those_on_the_cpu(device, cell, lengths):
+    arrays = example(cell)
+    expected, _ = run_on(np, Recurrent(cell, "unroll"), *arrays, lengths)
+    got, tape = run_on(device, Recurrent(cell, "fused"), *arrays, lengths)
+    assert isinstance(tape, GPUTape)
+    assert_same(got, expected)
+
+
+def example(cell):
+    """Random params, xs, state0, doutputs and dstate."""
+    rng = np.random.default_rng(3)
+    params = {name: rng.standard_normal(w.shape) for name, w in cell.init(0).items()}
+    xs, doutputs = rng.standard_normal((T, B, D)), rng.standard_normal((T, B, H))
+    state0, dstate = (
+        type(cell.state_sizes)(*(rng.standard_normal((B, n)) for n in cell.state_sizes))
+        for _ in range(2)
+    )
+    return params, xs, state0, doutputs, dstate
+
+
+@pytest.mark.parametrize("cell", GPU_CELLS.values(), ids=GPU_CELLS)
+def test_padding_on_a_device_may_hold_anything(device, cell):
+    lengths, arrays = [0, 4], example(cell)
+    expected, _ = run_on(np, Recurrent(cell), *arrays, lengths)
+    past = np.arange(T)[:, None] >= np.array(lengths)
+    arrays[1][past] = np.nan
+    assert_same(run_on(device, Recurrent(cell, "fused"), *arrays, lengths)[0], expected)
+
+
+@pytest.mark.parametrize("cell", GPU_CELLS.values(), ids=GPU_CELLS)
+def test_a_caller_who_changes_results_on_a_device_does_not_spoil_the_tape(device, cell):
+    params, xs, state0, doutputs, _ = example(cell)
+    layer, there = Recurrent(cell), moved(device, params)
+    start = type(state0)(*map(device.asarray, state0))
+    outputs, state, tape = layer.forward(there, device.asarray(xs), start)
+    first = layer.backward(there, tape, device.asarray(doutputs))
+    for array in (outputs, *state, *start, first[0], *first[1]):
+        array[...] = 7.0
+    again = layer.backward(there, tape, device.asarray(doutputs))
+    assert_equal_arrays(again[2], {name: to_numpy(g) for name, g in first[2].items()}, 0)
+
+
+class OwnCell(LSTMCell):
+    """A cell whose step may be anything."""
+
+
+def test_a_gpu_kernel_for_ones_own_cell_is_taken_once_it_is_registered(monkeypatch):
+    monkeypatch.setattr(table, "KERNELS", list(table.KERNELS))
+    cell = OwnCell(D, H)
+    arrays = example(cell)
+    with pytest.raises(ValueError, match="there is no fused kernel for OwnCell"):
+        run_on(standin, Recurrent(cell, "fused"), *arrays, None)
+
+    @register_kernel
+    class OwnKernel(LSTMOnGPU):
+        cells = (OwnCell,)
+
+    got, tape = run_on(standin, Recurrent(cell), *arrays, None)
+    assert isinstance(tape.kernel, OwnKernel)
+    assert_same(got, run_on(np, Recurrent(cell), *arrays, None)[0])
+
+
+@pytest.mark.parametrize(
+    ("cell", "reason"),
+    [
+        (RNNCell(D, H, "logistic"), "activation='logistic' has no fused kernel on a GPU"),
+        (RNNCell(D, H, preactivation_clip=1.0), "preactivation_clip=1.0 has no fused kernel"),
+        (GRUCell(D, H), "there is no fused kernel for GRUCell on a GPU"),
+    ],
+)
+def test_what_has_no_kernel_on_a_gpu_says_why(cell, reason):
+    with pytest.raises(ValueError, match=f"path='fused' cannot be taken: {reason}"):
+        run_on(standin, Recurrent(cell, "fused"), *example(cell), None)

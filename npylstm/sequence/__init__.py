@@ -1,6 +1,6 @@
 """The loop over time, and layers that map whole sequences."""
 
-from npylstm.sequence.kernels import Kernel, register_kernel, release_memory
+from npylstm.sequence.kernels import GPUKernel, Kernel, register_kernel, release_memory
 from npylstm.sequence.layers import Bidirectional, Layer, Recurrent, Stack, as_layer, reverse
 from npylstm.sequence.paths import has_kernel
 from npylstm.sequence.stream import Stream, all_states
@@ -20,6 +20,7 @@ __all__ = [
     "Bidirectional",
     "Dropout",
     "DropoutMasks",
+    "GPUKernel",
     "Kernel",
     "Layer",
     "Lengths",

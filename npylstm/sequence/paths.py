@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from npylstm.backend import Array
+from npylstm.backend import Array, array_module
 from npylstm.cells import Cell, MLSTMCell, Params
-from npylstm.sequence import fused_cupy, parallel, pieces, scan
-from npylstm.sequence.kernels import driver
+from npylstm.sequence import parallel, pieces, scan
+from npylstm.sequence.kernels import GPUKernel, Kernel, driver, gpu
 from npylstm.sequence.kernels.table import find_kernel
 from npylstm.sequence.unroll import Lengths, unroll_steps
 
@@ -87,7 +87,7 @@ def choose(run: Run, name: str = "auto") -> Path:
 
 def has_kernel(cell: Cell) -> bool:
     """Whether a fused kernel, a scan or a parallel form runs the cell on NumPy arrays."""
-    return cell.linear or type(cell) is MLSTMCell or not isinstance(find_kernel(cell), str)
+    return cell.linear or type(cell) is MLSTMCell or not isinstance(find_kernel(cell, Kernel), str)
 
 
 def _option_in_the_way(run: Run) -> str | None:
@@ -98,30 +98,34 @@ def _option_in_the_way(run: Run) -> str | None:
     return None
 
 
-def _numpy_obstacle(run: Run) -> str | None:
+def _kernel(run: Run) -> type[Kernel] | type[GPUKernel] | str:
+    """Return the kernel for the cell and the arrays, or why there is none."""
+    if _on_gpu(run):
+        return find_kernel(run.cell, GPUKernel)
+    return find_kernel(run.cell, Kernel)
+
+
+def _on_gpu(run: Run) -> bool:
+    return hasattr(array_module(run.xs), "ElementwiseKernel")
+
+
+def _kernel_obstacle(run: Run) -> str | None:
     arrays = [run.xs, *run.params.values(), *run.state0]
-    if any(type(array) is not np.ndarray for array in arrays):
-        return "the fused kernels take NumPy arrays"
+    library = type(run.xs) if _on_gpu(run) else np.ndarray
+    if any(type(array) is not library for array in arrays):
+        return "the fused kernels take arrays of NumPy, or of CuPy, and no others"
     if any(array.dtype.char not in "fd" for array in arrays):
         return f"the fused kernels take float32 and float64, not {run.xs.dtype}"
-    kernel = find_kernel(run.cell)
+    kernel = _kernel(run)
     return kernel if isinstance(kernel, str) else _option_in_the_way(run)
 
 
-def _numpy_forward(run: Run) -> tuple[Array, Any, Any]:
-    kernel = find_kernel(run.cell)
+def _kernel_forward(run: Run) -> tuple[Array, Any, Any]:
+    kernel, arguments = _kernel(run), (*run[:5], run.keep_tape)
     assert not isinstance(kernel, str)
-    return driver.run(kernel, run.cell, run.params, run.xs, run.state0, run.lengths, run.keep_tape)
-
-
-def _gpu_obstacle(run: Run) -> str | None:
-    if not fused_cupy.applies(run.cell, run.xs):
-        return "the fused kernels on a GPU take CuPy arrays, and a plain LSTM or RNN"
-    return _option_in_the_way(run)
-
-
-def _gpu_forward(run: Run) -> tuple[Array, Any, Any]:
-    return fused_cupy.forward(run.cell, run.params, run.xs, run.state0, run.lengths, run.keep_tape)
+    if issubclass(kernel, GPUKernel):
+        return gpu.run(kernel, *arguments)
+    return driver.run(kernel, *arguments)
 
 
 def _unroll(run: Run) -> tuple[Array, Any, Any]:
@@ -150,8 +154,7 @@ def _parallel_forward(run: Run) -> tuple[Array, Any, Any]:
 PATHS = (
     Path("fused", _parallel_obstacle, _parallel_forward),
     Path("fused", _scan_obstacle, _scan_forward),
-    Path("fused", _gpu_obstacle, _gpu_forward),
-    Path("fused", _numpy_obstacle, _numpy_forward),
+    Path("fused", _kernel_obstacle, _kernel_forward),
     Path("unroll", lambda _: None, _unroll),
 )
 """In the order in which they are tried."""

@@ -7,6 +7,7 @@ import numpy as np
 from npylstm.backend import Array, array_module
 from npylstm.cells import Cell, Params, map_state
 from npylstm.checks import check_array
+from npylstm.sequence.kernels.base import Kernel
 from npylstm.sequence.kernels.table import find_kernel
 from npylstm.sequence.layers import Layer, Recurrent, Stack, as_layer
 from npylstm.sequence.tree import not_causal
@@ -115,7 +116,7 @@ def _steps(layer: Layer, params: Params, state: Any) -> "list[_LayerStep | _Kern
 def _step(layer: Layer, params: Params, state: Any) -> "_LayerStep | _KernelStep":
     numpy = all(type(a) is np.ndarray and a.ndim < 3 for a in params.values())
     if isinstance(layer, Recurrent) and layer.path != "unroll" and numpy:
-        kernel = find_kernel(layer.cell)
+        kernel = find_kernel(layer.cell, Kernel)
         if not isinstance(kernel, str):
             return _KernelStep(layer, params, state, kernel)
     return _LayerStep(layer, params, state)

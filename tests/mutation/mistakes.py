@@ -23,6 +23,9 @@ TESTS = {
     "sequence/kernels/lstm.py": ["fused", "properties"],
     "sequence/kernels/gru.py": ["fused", "properties"],
     "sequence/kernels/rnn.py": ["fused", "properties"],
+    "sequence/kernels/gpu.py": ["device"],
+    "sequence/kernels/gpu_lstm.py": ["device"],
+    "sequence/kernels/gpu_rnn.py": ["device"],
     "sequence/kernels/workspace.py": ["fused"],
     "sequence/paths.py": ["fused", "layers"],
     "sequence/tree.py": ["layers"],
@@ -771,6 +774,29 @@ MISTAKES = {
         ("kept[0] = activation.slope(h)", "kept[0] = activation.slope(u[..., : h.shape[-2], :])"),
         ("            matmul(W_h, dz, dh)\n", ""),
         ('"b": by_u[..., H, :]', '"b": by_u[..., H + 1, :]'),
+    ],
+    "sequence/kernels/gpu.py": [
+        ("kept = [*_blocks(z, n), *more][: kernel.kept]", "kept = [*_blocks(z, n), *more]"),
+        ("                d[...] = given\n", "                pass\n"),
+        (
+            "dstate0 = type(self.cell.state_sizes)(dh + dh_passed",
+            "dstate0 = type(self.cell.state_sizes)(dh",
+        ),
+        ("mT(_merge_time(hs[:-1]))", "mT(_merge_time(hs[1:]))"),
+        ("xs = xp.where(alive > 0, xs, xp.zeros_like(xs))", "pass"),
+        ("(*(s[-1].copy() for s in states))", "(*(s[-1] for s in states))"),
+        ("return alive * hs[1:], state, tape", "return hs[1:], state, tape"),
+    ],
+    "sequence/kernels/gpu_lstm.py": [
+        ("return [*kept, before[1]]", "return [*kept, before[0]]"),
+        ("alive * o * tanh_c + (T(1) - alive) * h_prev", "alive * o * tanh_c"),
+        ("T dc_old = dc_here * f + (T(1) - alive) * dc;", "T dc_old = dc_here * f;"),
+        ("dh_passed = (T(1) - alive) * (dh + dh_carried);", "dh_passed = (T(1) - alive) * dh;"),
+    ],
+    "sequence/kernels/gpu_rnn.py": [
+        ("return after[:1]", "return before[:1]"),
+        ("dh_passed = (T(1) - alive) * dh_all;", "dh_passed = T(0) * dh_all;"),
+        ('            return f"activation=', '            f"activation='),
     ],
     "sequence/paths.py": [
         (

@@ -23,7 +23,40 @@ BackwardStep: TypeAlias = Callable[..., None]
 """(kept, dh, ...): write dz, and carry dh and the other states' gradients back, in place."""
 
 
-class Kernel(ABC):
+class AnyKernel(ABC):
+    """What says which cells a kernel is for, on whatever arrays it runs.
+
+    Attributes
+    ----------
+    cells : tuple of type
+        The classes of cells that it can run; a subclass of them may compute anything, and is
+        not meant.
+    covered : tuple of str
+        The options of these cells that may have any value; others must have their default.
+    place : str
+        Where the kernel runs, for messages.
+    """
+
+    place: ClassVar[str] = ""
+    cells: ClassVar[tuple[type[Cell], ...]]
+    covered: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def is_for(cls, cell: Cell) -> bool:
+        """Whether the kernel is meant for a cell, if not for all of its options."""
+        return type(cell) in cls.cells
+
+    @classmethod
+    def obstacle(cls, cell: Any) -> str | None:
+        """Return which option of a cell the kernel can't run; None if it can run the cell."""
+        for field in fields(cell):
+            value, free = getattr(cell, field.name), field.name in (*FOR_INIT, *cls.covered)
+            if not free and field.default not in (MISSING, value):
+                return f"{field.name}={value!r} has no fused kernel{cls.place}"
+        return None
+
+
+class Kernel(AnyKernel):
     """One time step of a cell on feature-major arrays, forward and back.
 
     A cell works on (B, n), a kernel on (n, B): each gate is then one contiguous block of memory,
@@ -47,19 +80,14 @@ class Kernel(ABC):
 
     Attributes
     ----------
-    cells : tuple of type
-        The classes of cells that it can run; a subclass of them may compute anything, and is
-        not meant.
-    covered : tuple of str
-        The options of these cells that may have any value; others must have their default.
+    cells, covered
+        As in `AnyKernel`.
     blocks : int
         How many arrays (H, B) a step keeps for the way back, one after the other.
     extra_rows : int
         Rows of u below x that the kernel itself fills.
     """
 
-    cells: ClassVar[tuple[type[Cell], ...]]
-    covered: ClassVar[tuple[str, ...]] = ()
     blocks: int
     extra_rows: int = 0
 
@@ -67,20 +95,6 @@ class Kernel(ABC):
         self.cell, self.params = cell, params
         self.networks: tuple[int, ...] = params["b"].shape[:-1]
         self.dtype: np.dtype[Any] = params["b"].dtype
-
-    @classmethod
-    def is_for(cls, cell: Cell) -> bool:
-        """Whether the kernel is meant for a cell, if not for all of its options."""
-        return type(cell) in cls.cells
-
-    @classmethod
-    def obstacle(cls, cell: Any) -> str | None:
-        """Return which option of a cell the kernel can't run; None if it can run the cell."""
-        for field in fields(cell):
-            value, free = getattr(cell, field.name), field.name in (*FOR_INIT, *cls.covered)
-            if not free and field.default not in (MISSING, value):
-                return f"{field.name}={value!r} has no fused kernel"
-        return None
 
     @abstractmethod
     def forward(self, state0: Sequence[Array]) -> tuple[ForwardStep, list[Array]]:
