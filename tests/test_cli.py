@@ -83,6 +83,21 @@ def test_progress_bar_shows_epoch_loss_accuracy_and_time_left(monkeypatch):
         assert part in bar
 
 
+@pytest.mark.usefixtures("_without_pictures")
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_a_run_trains_on_so_many_threads_of_blas_and_leaves_them_as_they_were(monkeypatch, threads):
+    def of_blas():
+        return [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
+
+    seen, before = [], of_blas()
+    step = Trainer.step
+    monkeypatch.setattr(Trainer, "step", lambda *given: seen.append(of_blas()) or step(*given))
+    assert main(["train", *QUICK, "--threads", str(threads)]) == 0
+    assert seen
+    assert all(numbers == [threads] * len(before) for numbers in seen)
+    assert of_blas() == before
+
+
 def test_every_option_reaches_the_settings(monkeypatch):
     given = []
     monkeypatch.setattr(
