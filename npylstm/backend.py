@@ -14,8 +14,8 @@ import numpy as np
 Array: TypeAlias = np.ndarray[Any, np.dtype[np.floating[Any]]]
 """A NumPy or CuPy array of floating-point numbers; each docstring gives the shape.
 
-A type checker takes it for NumPy's, since CuPy has no types. The gradient check runs the same code
-on complex numbers, which only it knows of.
+A type checker treats both as NumPy arrays, since CuPy has no types. Only the gradient check runs
+the same code on complex numbers.
 """
 
 AnyArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -71,7 +71,7 @@ def array_module(x: AnyArray) -> ArrayLibrary:
     """Return the library that array `x` belongs to: the module `numpy` or `cupy`.
 
     The arrays decide, so the same line of code runs on both. An array of a library exists only
-    once that library is imported, hence looking it up never imports anything.
+    after that library is imported, so this function never imports anything.
     """
     return cast(ArrayLibrary, sys.modules[type(x).__module__.partition(".")[0]])
 
@@ -148,7 +148,7 @@ def resolve_device(device: str) -> Device:
     Raises
     ------
     ValueError
-        `device` is none of the three.
+        `device` is not one of the three.
     RuntimeError
         `device` is `"gpu"` and no GPU can be used; the message says why and how to mend it.
     """
@@ -170,7 +170,7 @@ def device_module(device: Device) -> Any:
 
 
 def synchronize(device: Device) -> None:
-    """Wait until the device has done all that it was asked to; a CPU never lags behind."""
+    """Wait until the device has done all its work; a CPU is never behind."""
     if device == "gpu":
         device_module(device).cuda.get_current_stream().synchronize()
 

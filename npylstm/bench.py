@@ -1,11 +1,11 @@
 """How long a training step and an inference take, next to a lower bound and to other libraries.
 
 All contenders run the same network on the same batch, in turns of a few steps, round after round.
-What slows the machine down for a while slows down all of them, so their ratios can be trusted where
-a single time can't. In training each step follows one like it, so the first of a turn is not timed:
-it finds another contender's data in the caches. Before it comes a rest, for the threads of some
-libraries go on waiting for work in a loop when their step has ended, and hold up whoever is next.
-A step on a GPU counts until the GPU has finished it.
+A disturbance of the machine slows down all of them, so their ratios can be trusted where a single
+time can't. In training each step follows a step of the same kind. The first step of a turn finds
+another contender's data in the caches, so it is not timed. Each turn begins with a rest, because
+the threads of some libraries go on waiting for work in a loop when their step has ended, and would
+slow down the next contender. The time of a step on a GPU ends when the GPU has finished it.
 """
 
 import importlib.util
@@ -51,7 +51,7 @@ SIZES = (
     Size(50, 128, 512, 64),
     Size(784, 1, 100, 64),
 )
-"""The first is the classroom's: MNIST digits by rows. In the last one the gradient vanishes."""
+"""The first size is the classroom's, MNIST digits by rows. In the last the gradient vanishes."""
 
 NETWORKS, NETWORKS_SIZE = 10, Size(50, 6, 25, 20)
 """Small networks that are trained at once, as a study with several seeds does, and their size."""
@@ -68,7 +68,7 @@ GPU_SIZES = (*SIZES[:4], Size(50, 256, 1024, 128), Size(50, 512, 2048, 256))
 
 @dataclass(frozen=True)
 class Timing:
-    """What one contender took at one size.
+    """The time that one contender took at one size.
 
     Attributes
     ----------
@@ -128,9 +128,9 @@ def run_bench(
     Raises
     ------
     ValueError
-        Threads below one, seconds that are no positive number, an unknown device.
+        Threads below one, seconds that are not a positive number, an unknown device.
     RuntimeError
-        `"gpu"` where there is none.
+        `device` is `"gpu"` and there is no GPU.
     """
     check_number("seconds", seconds, low=0, open_low=True)
     found = resolve_device(device)
@@ -142,7 +142,7 @@ def run_bench(
         tasks.append((NETWORKS_SIZE, networks_at_once))
     for size, make in tasks:
         for task, steps in make(size, found).items():
-            with limited_threads(threads):  # from here on, for it finds loaded libraries only
+            with limited_threads(threads):  # here, since it finds loaded libraries only
                 times = alternate(steps, seconds)
             new = [
                 Timing(size, task, name, float(np.median(t)), min(t), len(t))
@@ -313,7 +313,7 @@ def _keras(cell: LSTMCell, params: Params, xs: Array, labels: Labels) -> tuple[S
 
 
 def alternate(steps: dict[str, Step], seconds: float) -> dict[str, list[float]]:
-    """Run the steps in turns, and return the seconds that each took, every time."""
+    """Run the steps in turns, and return the seconds that each step took each time."""
     times: dict[str, list[float]] = {name: [] for name in steps}
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(next(iter(times.values()))) < 2 * TIMED:
@@ -329,7 +329,7 @@ def alternate(steps: dict[str, Step], seconds: float) -> dict[str, list[float]]:
 
 @contextmanager
 def limited_threads(threads: int | None) -> Iterator[None]:
-    """Let BLAS, PyTorch and TensorFlow use so many threads inside a block; None changes nothing."""
+    """Let BLAS, PyTorch and TensorFlow use `threads` threads in a block; None changes nothing."""
     if threads is None:
         yield
         return

@@ -31,7 +31,7 @@ def check_number(
 
 
 def _is_finite(value: Real) -> bool:
-    """Whether a float can hold `value`; an integer of hundreds of digits is beyond all of them."""
+    """Return whether a float can hold `value`; an integer of hundreds of digits is too large."""
     try:
         return math.isfinite(value)
     except OverflowError:
@@ -60,9 +60,9 @@ def check_array(name: str, array: Any, shape: tuple[int | str, ...]) -> None:
     Raises
     ------
     TypeError
-        Not an array, or one of integers or objects.
+        It is not an array, or holds integers or objects.
     ValueError
-        A shape that does not fit.
+        Its shape does not fit.
     """
     kind = getattr(getattr(array, "dtype", None), "kind", None)
     if kind is None:
@@ -84,8 +84,8 @@ def check_array(name: str, array: Any, shape: tuple[int | str, ...]) -> None:
 def check_precision(arrays: Mapping[str, Any]) -> None:
     """Raise TypeError unless all arrays have the precision of the first.
 
-    One array of another precision would make everything slower, and its own digits worthless. A
-    complex number has the precision of its real part.
+    One array of another precision would make everything slower, and its extra digits would be
+    worthless. A complex number has the precision of its real part.
     """
     (first, like), *others = arrays.items()
     for name, array in others:

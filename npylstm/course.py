@@ -27,7 +27,7 @@ def notebooks() -> list[Path]:
 
 
 def start_course(folder: str | os.PathLike[str]) -> list[Path]:
-    """Copy the course's notebooks into a folder, which is made if it is not there.
+    """Copy the course's notebooks into a folder; make the folder if it does not exist.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def start_course(folder: str | os.PathLike[str]) -> list[Path]:
     Raises
     ------
     FileExistsError
-        A notebook of that name is there already; nothing has been copied.
+        The folder has a notebook of that name already; nothing has been copied.
     OSError
         The folder cannot be made or written to, or there are no notebooks to copy.
     """

@@ -12,14 +12,14 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 LOCK = "run.lock"
-"""The file in a folder that `locked` locks; it is there only while somebody works on the folder."""
+"""The file in a folder that `locked` locks; it exists only while somebody works on the folder."""
 
 PATIENCE = 0.02, 0.1, 0.5
 """Seconds to wait for a program that has the old file open, before the second and later tries."""
 
 
 def cache_folder() -> Path:
-    """Return the folder for downloads: `$NPYLSTM_CACHE`, or else where the system wants it."""
+    """Return the folder for downloads: `$NPYLSTM_CACHE`, or else the system's usual place."""
     if own := os.environ.get("NPYLSTM_CACHE"):
         return Path(own)
     return user_cache_path("npylstm", appauthor=False)
@@ -27,10 +27,10 @@ def cache_folder() -> Path:
 
 @contextlib.contextmanager
 def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
-    """Keep a folder to this process and this block: nobody else can lock it meanwhile.
+    """Reserve a folder for this process in this block: nobody else can lock it meanwhile.
 
-    The system lets go of the lock when its holder ends, however it ends. Where nothing can be
-    locked, on some network drives or in a folder that cannot be written, nothing is.
+    The system releases the lock when its holder ends, for any reason. Some network drives, and
+    folders that cannot be written, allow no lock; there, this function locks nothing.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def locked(folder: str | os.PathLike[str]) -> Iterator[None]:
 def _take(descriptor: int, path: Path) -> None:
     """Lock a file; raise BlockingIOError if somebody else has it, or had it until just now."""
     busy = BlockingIOError(
-        errno.EAGAIN, "somebody else is at work on the run", os.fspath(path.parent)
+        errno.EAGAIN, "somebody else is working on the run", os.fspath(path.parent)
     )
     try:
         _lock(descriptor)
@@ -107,7 +107,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | bytearray) -
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()  # gone already when all went well
-    # The new name must reach the disk too; where a folder can't be synced, the file stands anyway.
+    # The new name must reach the disk too; if a folder can't be synced, the file is there anyway.
     with contextlib.suppress(OSError):
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -128,7 +128,7 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def _replace(new: Path, old: Path) -> None:
-    """Put one file in the place of another; Windows refuses while some program has that open."""
+    """Replace one file with another; Windows refuses while a program has the old file open."""
     for wait in PATIENCE:
         with contextlib.suppress(PermissionError):
             new.replace(old)

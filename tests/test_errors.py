@@ -335,7 +335,7 @@ def test_gradients_of_too_few_steps_and_other_tapes_are_refused_by_truncation():
     refused(ValueError, message, lambda: truncated_backward(CELL, PARAMS, tape, outputs[:4], 2, 2))
     _, _, fused = Recurrent(CELL).forward(PARAMS, XS)
     for other in (fused, None):
-        message = f"tape must be that of unroll .* got {type(other).__name__}"
+        message = f"tape must be from unroll .* got {type(other).__name__}"
         refused(
             TypeError,
             message,
@@ -356,7 +356,7 @@ def test_parameters_of_another_cell_are_refused_on_the_way_back(layer):
 def test_the_tape_of_another_cell_is_refused():
     other = RNNCell(D, H)
     outputs, _, tape = unroll(CELL, PARAMS, XS)
-    message = r"tape must be that of RNNCell\(.*, got one of LSTMCell\("
+    message = r"tape must be from RNNCell\(.*, got one from LSTMCell\("
     for backward in unroll_backward, lambda *given: truncated_backward(*given, outputs, 2, 2):
         refused(ValueError, message, lambda backward=backward: backward(other, other.init(0), tape))
 
@@ -439,7 +439,7 @@ def test_squared_error_refuses_targets_that_do_not_fit(error, message, targets, 
 def test_losses_refuse_integers_and_an_empty_mean(loss):
     two, none = np.ones((2, 2)), np.ones((0, 2))
     refused(TypeError, "must hold floating-point", lambda: loss(two.astype(int), two))
-    refused(ValueError, "must have a row at least", lambda: loss(none, none))
+    refused(ValueError, "must have at least one row", lambda: loss(none, none))
 
 
 # ------------------------------------------------------------------ the checks themselves
@@ -514,7 +514,7 @@ def test_one_array_of_another_precision_is_refused(path, name):
 def test_the_tape_of_another_cell_is_refused_on_every_path(path):
     other = LSTMCell(D, H, forget_bias=0.5)
     outputs, _, tape = Recurrent(other, path).forward(PARAMS, np.zeros((T, B, D)))
-    message = "tape must be that of LSTMCell.*, got one of LSTMCell"
+    message = "tape must be from LSTMCell.*, got one from LSTMCell"
     refused(ValueError, message, lambda: Recurrent(CELL, path).backward(PARAMS, tape, outputs))
     refused(ValueError, "got a tuple", lambda: Recurrent(CELL).backward(PARAMS, (1, 2), outputs))
 

@@ -316,7 +316,7 @@ def test_a_line_that_is_gone_or_ambiguous_fails():
         source.line_of(LSTMCell, "forward tanh_h")
     with pytest.raises(LookupError, match="is 2 times"):
         source.line_of(LSTMCell, "backward dc")
-    with pytest.raises(LookupError, match="must stand once"):
+    with pytest.raises(LookupError, match="must occur once"):
         source.with_mistake(LSTMCell(3, 4), "dc * q", "dc")
 
 

@@ -78,7 +78,7 @@ def test_gradient_norms_draw_median_and_band_and_leave_out_zeros(ax):
     np.testing.assert_array_equal(h.get_ydata(), [2, 40])
     np.testing.assert_array_equal(c.get_ydata(), [5, np.nan])
     assert ax.get_yscale() == "log"
-    assert ax.get_title() == "Before training\n∂L/∂h at t = 0: 0.05 of that at t = 1"
+    assert ax.get_title() == "Before training\n∂L/∂h at t = 0: 0.05 of its size at t = 1"
 
 
 def test_gradients_that_are_all_zero_can_be_drawn(ax):

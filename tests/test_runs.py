@@ -296,7 +296,7 @@ def test_a_second_process_is_refused_until_the_first_is_killed(settings, tmp_pat
     train = [sys.executable, "-m", "npylstm", "train", "--resume", run.folder]
     refused = subprocess.run(train, capture_output=True, text=True)
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert refused.stderr == f"npylstm: somebody else is at work on the run: {run.folder}\n"
+    assert refused.stderr == f"npylstm: somebody else is working on the run: {run.folder}\n"
     holder.send_signal(getattr(signal, "SIGKILL", signal.SIGTERM))
     holder.communicate()
     assert (run.folder / files.LOCK).exists()  # nobody was there to take it away
@@ -339,7 +339,7 @@ def test_windows_way_to_say_that_a_file_is_locked_is_understood(tmp_path, monkey
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(files, "_lock", denied)
-    with pytest.raises(BlockingIOError, match="somebody else is at work"), files.locked(tmp_path):
+    with pytest.raises(BlockingIOError, match="somebody else is working"), files.locked(tmp_path):
         pass
 
 

@@ -1,4 +1,4 @@
-"""Tools that look into gradients: whether they are right, and how they fare on the way back."""
+"""Tools that look into gradients: whether they are right, and how they change on the way back."""
 
 from npylstm.analysis.against import Comparison, check_against
 from npylstm.analysis.flow import GradientFlow, gradient_flow

@@ -1,4 +1,4 @@
-"""Our gradients beside those of somebody else's code, in its own layout, block by block."""
+"""Compare our gradients with another program's, in its own layout, block by block."""
 
 import sys
 from collections.abc import Callable
@@ -95,21 +95,21 @@ def check_against(
     rng: Rng = 0,
     tolerance: float = 1e-8,
 ) -> Comparison:
-    """Compare the gradients of a layer with those of other code, in the layout of that code.
+    """Compare a layer's gradients with other code's, in the layout of that code.
 
     Everything is random and in float64: parameters, inputs, initial state, and the gradients of
-    all outputs and of the final state. All of it is converted to the other layout, and what comes
-    back is converted again, so the report speaks of blocks such as `"W_h[f]"`.
+    all outputs and of the final state. All of it is converted to the other layout. The results are
+    converted back, so the report names blocks such as `"W_h[f]"`.
 
     Parameters
     ----------
-    other
-        In the layouts of frameworks a function `other(params, xs, state0, doutputs, dstate)`, which
+    other : callable, torch.nn.Module, or pair of callables
+        In a framework's layout, a function `other(params, xs, state0, doutputs, dstate)`, which
         returns the gradients of its params, or `dxs, dstate0, grads`; with `"torch"` it may be a
-        module, whose gradients PyTorch computes. In those of courses the pair of its two functions,
-        forward and backward.
+        module, and then PyTorch computes the gradients. In a course's layout, the pair of its two
+        functions, forward and backward.
     layer : Layer or Cell
-        What the other code computes, too; for a course an `LSTMCell` or an `RNNCell`.
+        Our layer, which computes the same; for a course an `LSTMCell` or an `RNNCell`.
     layout : str
         ===================  ============================================  =======================
         layout               params and gradients                          sequences
@@ -125,12 +125,12 @@ def check_against(
                              `lstm_backward(da, caches)`
         ===================  ============================================  =======================
 
-        States are as the framework has them; a course's c starts at zero and has no gradient from
+        States have the framework's form; a course's c starts at zero and gets no gradient from
         above.
     T, B : int
         Time steps and batch.
     rng : None, int or numpy.random.Generator
-        Where all random numbers come from.
+        The source of all random numbers.
     tolerance : float
         The largest difference, relative to the norm of our block.
 
@@ -141,10 +141,11 @@ def check_against(
     Raises
     ------
     TypeError, ValueError
-        No such layout, a layer that it lacks, or gradients that are missing or of another shape.
+        There is no such layout, it lacks the layer, or gradients are missing or have another shape.
 
     Examples
     --------
+    >>> import torch
     >>> module = torch.nn.LSTM(3, 4, dtype=torch.float64)
     >>> check_against(module, LSTMCell(3, 4)).ok
     True
@@ -185,7 +186,7 @@ def _difference(block: str, ours: Array, theirs: Array, tolerance: float) -> Dif
 
 
 Answer = tuple[Case, dict[str, Array]]
-"""The case as the other code had it, and what came out of it by our names."""
+"""The case that the other code ran, and its results under our names."""
 
 
 def _framework(

@@ -23,12 +23,12 @@ class GradientFlow:
     ----------
     norms : dict of array (T, B)
         Euclidean norm over the units of ∂L/∂h_t, ∂L/∂c_t, ..., where L is the loss of the sequence
-        itself. It counts the ways that lead out of step t: from h_t to the head, or the layer
-        above, and to step t + 1; from c_t to step t + 1 alone. The way from c_t to h_t, inside
-        step t, is not counted: the gradient of c_t is the one with h_t held fixed, and is zero at
-        the last step. (All that reaches c_t is dc + dh ⊙ o ⊙ (1 - tanh²(c)), see `LSTMCell`.)
+        itself. It counts the paths that lead out of step t: from h_t to the head, or the layer
+        above, and to step t + 1; from c_t to step t + 1 alone. The path from c_t to h_t, inside
+        step t, is not counted: the gradient of c_t holds h_t fixed, and is zero at the last step.
+        (The whole gradient of c_t is dc + dh ⊙ o ⊙ (1 - tanh²(c)), see `LSTMCell`.)
     gate_norms : dict of array (T, B)
-        The same of each gate's pre-activation: `"z_i"` for ∂L/∂z_i at step t.
+        The norms for each gate's pre-activation: `"z_i"` for ∂L/∂z_i at step t.
     """
 
     norms: dict[str, NDArray[np.float64]]

@@ -1,4 +1,4 @@
-"""What the gates of a network do: when they are open, and how long its units remember."""
+"""The gates of a network at work: when they are open, and how long its units remember."""
 
 from dataclasses import dataclass
 
@@ -20,8 +20,8 @@ class Traces:
     Attributes
     ----------
     gates : dict of array (T, B, H)
-        Every gate's activation, `"i"` and so on, and with it the candidate, `"g"` or `"n"`. A cell
-        whose f is coupled to i or absent, and so 1, has that f here, too.
+        Every gate's activation, `"i"` and so on, and the candidate, `"g"` or `"n"`. If a cell's f
+        is coupled to i, or is absent and so 1, that f is here, too.
     states : dict of array (T, B, H)
         Every part of the state after each step: `"h"`, `"c"`.
     """

@@ -1,4 +1,4 @@
-"""Jacobians of the state from one step to the next: what multiplies a gradient on its way back.
+"""Jacobians of the state from one step to the next: they multiply a gradient on its way back.
 
 With s_t the state as one row (h and c side by side for an LSTM), J_t = ∂s_t/∂s_{t-1} carries a
 gradient from step t to step t - 1, and a product of Jacobians carries it over many::
@@ -21,7 +21,7 @@ from npylstm.sequence import unroll
 
 
 def step_jacobian(cell: Cell, params: Params, cache: Cache) -> Array:
-    """Return ∂s_t/∂s_{t-1} of one step, from a formula where there is one.
+    """Return ∂s_t/∂s_{t-1} of one step, from a formula if there is one.
 
     Parameters
     ----------
@@ -101,8 +101,10 @@ def jacobians(cell: Cell, params: Params, xs: Array, state0: Any = None) -> Arra
 
     Parameters
     ----------
-    cell, params
-        Any cell and its parameters.
+    cell : Cell
+        Any cell.
+    params : dict of arrays
+        Its parameters.
     xs : array (T, B, D)
         The inputs, time first.
     state0 : named tuple of arrays (B, H), optional
@@ -158,13 +160,15 @@ def spectral_radii(J: NDArray[Any]) -> Array:
 def rnn_bound(cell: RNNCell, params: Params, lags: NDArray[Any]) -> Array:
     """Return the bound (σ_max(W_h) max φ')^k on the norm of a product of k Jacobians.
 
-    A bound below one for every step is sufficient for gradients to vanish; one above it says
-    nothing, and is common where they do vanish (Pascanu et al. 2013, sec. 2.1).
+    If the bound is below one for every step, gradients vanish. A bound above one says nothing, and
+    is common even for gradients that vanish (Pascanu et al. 2013, sec. 2.1).
 
     Parameters
     ----------
-    cell, params
-        A vanilla RNN and its parameters.
+    cell : RNNCell
+        A vanilla RNN.
+    params : dict of arrays
+        Its parameters.
     lags : array of int (k,)
         Numbers of steps.
     """
@@ -177,7 +181,7 @@ def rnn_bound(cell: RNNCell, params: Params, lags: NDArray[Any]) -> Array:
 def direct_cell_path(f: NDArray[Any]) -> Array:
     """Return ∏ f_t over the last 0..T steps: the part of ∂c_T/∂c_{T-k} that stays in the cell.
 
-    It is all there is when the gates do not see the state (W_h = 0), and by construction in the
+    It is the only path if the gates do not see the state (W_h = 0), and by construction in the
     truncated LSTM of 1997, whose f is 1.
 
     Parameters
@@ -196,14 +200,14 @@ def direct_cell_path(f: NDArray[Any]) -> Array:
 
 @dataclass(frozen=True)
 class CellPaths:
-    """How much of a gradient gets from the last cell state to earlier ones, on which way.
+    """How much of a gradient gets from the last cell state to earlier states, and on which path.
 
     Attributes
     ----------
     direct : array (T + 1, B)
         Norm of the diagonal matrix ∏ f_t over the last k steps, k = 0..T: from cell to cell alone.
     full : array (T + 1, B)
-        Norm of ∂c_T/∂c_{T-k}, on all ways, those through h and the gates too.
+        Norm of ∂c_T/∂c_{T-k}, on all paths, also through h and the gates.
     """
 
     direct: Array
@@ -213,12 +217,14 @@ class CellPaths:
 def cell_paths(cell: Cell, params: Params, xs: NDArray[Any], state0: Any = None) -> CellPaths:
     """Measure the direct path through an LSTM's cell state beside all paths together.
 
-    Both norms are spectral: the most that any direction is stretched.
+    Both norms are spectral: the largest factor by which a direction is stretched.
 
     Parameters
     ----------
-    cell, params
-        An `LSTMCell` or `LSTMVariant` and its parameters.
+    cell : LSTMCell or LSTMVariant
+        An LSTM.
+    params : dict of arrays
+        Its parameters.
     xs : array (T, B, D)
         The inputs.
     state0 : named tuple of arrays (B, H), optional

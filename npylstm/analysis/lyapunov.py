@@ -1,8 +1,8 @@
 """Lyapunov exponents: the rates at which a recurrent network forgets or blows up.
 
-The first exponent λ_1 is the mean logarithm per step of what the network does to a small change
-of its state: ||∂s_t/∂s_k|| grows like exp(λ_1 (t - k)). Below zero gradients vanish, above zero
-they explode, and the exponents of all directions together make the spectrum.
+The first exponent λ_1 is the mean logarithm, per step, of the factor by which the network stretches
+a small change of its state: ||∂s_t/∂s_k|| grows like exp(λ_1 (t - k)). Gradients vanish if it is
+below zero and explode if it is above zero. The exponents of all directions make the spectrum.
 """
 
 from typing import Any
@@ -32,8 +32,10 @@ def lyapunov_spectrum(
 
     Parameters
     ----------
-    cell, params
-        Any cell and its parameters.
+    cell : Cell
+        Any cell.
+    params : dict of arrays
+        Its parameters.
     xs : array (T, B, D)
         The inputs that drive it.
     state0 : named tuple of arrays (B, H), optional
@@ -46,7 +48,7 @@ def lyapunov_spectrum(
     Returns
     -------
     spectrum : array (B, exponents)
-        Per step, in nats, for each sequence. A direction that is lost altogether has -inf.
+        Per step, in nats, for each sequence. A direction that is lost completely has -inf.
 
     Raises
     ------

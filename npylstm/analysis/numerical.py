@@ -1,13 +1,14 @@
-"""Gradient check: compare a backward pass with what the forward pass alone says.
+"""Gradient check: compare a backward pass with derivatives from the forward pass alone.
 
 Two ways to differentiate a function f without a backward pass, with i the imaginary unit::
 
     complex step           f'(θ) = Im f(θ + ih) / h                                     + O(h²)
     central differences    f'(θ) = (8 (f(θ+h) - f(θ-h)) - (f(θ+2h) - f(θ-2h))) / 12h    + O(h⁴)
 
-The complex step (Squire & Trapp 1998) subtracts nothing, so h can be so small that only rounding
-is left, and a gradient of 1e-100 is checked as sharply as one of 1; but f has to take complex
-numbers. Differences work for every f, but can't see a gradient that is lost in the rounding of f.
+The complex step (Squire & Trapp 1998) subtracts nothing. So h can be so small that only rounding
+is left, and a gradient of 1e-100 is checked as sharply as a gradient of 1; but f has to take
+complex numbers. Differences work for every f, but can't see a gradient that is lost in the rounding
+of f.
 """
 
 import math
@@ -118,15 +119,15 @@ def gradient_check(
 ) -> GradientReport:
     """Compare the gradients of any function with numerical ones.
 
-    It needs the memory of a few copies of the parameters, however many entries they have.
+    It needs the memory of a few copies of the parameters, for any number of entries.
 
     Parameters
     ----------
     loss : callable
-        params -> loss, a scalar. It must be deterministic: dropout wants a fixed seed.
+        params -> loss, a scalar. It must be deterministic: dropout needs a fixed seed.
     params : dict of arrays, list of arrays, or array
-        Where to check, in float64. The loss gets them in this same form; in the report those of a
-        list are called by their numbers and a single array `"params"`.
+        Where to check, in float64. The loss gets them in this same form. The report names the
+        arrays of a list by their numbers, and a single array `"params"`.
     grads : dict of arrays, list of arrays, or array
         The gradients to check: the same form, keys and shapes.
     gates : dict, optional
@@ -138,7 +139,7 @@ def gradient_check(
         A block of up to this many entries is checked entry by entry, a larger one along ten
         random directions.
     rng : None, int or numpy.random.Generator
-        Where the random directions come from.
+        The source of the random directions.
 
     Returns
     -------
@@ -149,10 +150,10 @@ def gradient_check(
     Raises
     ------
     TypeError
-        Parameters or gradients that are not float64 arrays; a loss that turns complex parameters
-        into a real number, so that only `method="central"` can check it.
+        Parameters or gradients are not float64 arrays; or the loss turns complex parameters into
+        a real number, so that only `method="central"` can check it.
     ValueError
-        Keys or shapes that differ, an unknown method, a loss that is not a scalar.
+        Keys or shapes differ, the method is unknown, or the loss is not a scalar.
 
     Examples
     --------
@@ -202,16 +203,17 @@ def check_layer(
     Parameters
     ----------
     layer : Layer or Cell
-        A bare cell is unrolled, so that its own step is what is checked; `Recurrent(cell)` takes
-        a fused kernel where there is one.
+        A bare cell is unrolled, so that its own step is checked; `Recurrent(cell)` takes a fused
+        kernel if there is one.
     T, B : int
         Time steps and batch.
     lengths : sequence of int (B,), optional
         How many steps each sequence has.
-    method, max_entries
+    method : str
+    max_entries : int
         As in `gradient_check`.
     rng : None, int or numpy.random.Generator
-        Where all random numbers come from.
+        The source of all random numbers.
 
     Returns
     -------
@@ -226,7 +228,7 @@ def check_layer(
     rng = np.random.default_rng(rng)
     params = random_params(layer, rng)
     xs = rng.standard_normal((T, B, layer.input_size))
-    # Where it starts is a state that it can come to: not every cell is defined for any other.
+    # It starts in a state that it can reach: not every cell is defined for other states.
     _, state0, _ = layer.forward(params, rng.standard_normal(xs.shape), keep_tape=False)
     seed = int(rng.integers(2**32))
 
@@ -268,8 +270,11 @@ def check_model(
     Parameters
     ----------
     model : SequenceModel
-        Its loss and its head included; dropout masks are held fixed.
-    T, B, lengths, method, max_entries, rng
+        Its loss and its head are included; dropout masks are held fixed.
+    T, B, max_entries : int
+    lengths : sequence of int (B,), optional
+    method : str
+    rng : None, int or numpy.random.Generator
         As in `check_layer`.
 
     Returns
@@ -304,8 +309,8 @@ def check_model(
 class _Directions(Sequence[Any]):
     """The directions along which a block is checked, made one at a time.
 
-    All would be a matrix of the block's size squared. Without a seed there is one for each entry,
-    with one there are ten random ones.
+    All together would be a matrix of the block's size squared. Without a seed there is one
+    direction for each entry; with a seed there are ten random directions.
     """
 
     size: int
@@ -325,11 +330,11 @@ class _Directions(Sequence[Any]):
 
 
 Form: TypeAlias = Callable[[Params], Any]
-"""Parameters as a dict -> the form in which they were given."""
+"""Parameters as a dict -> their original form."""
 
 
 def _as_dict(arrays: Any) -> tuple[Params, Form]:
-    """Return arrays as a dict, and a function from such a dict to the form that they had."""
+    """Return arrays as a dict, and a function from such a dict to their original form."""
     if isinstance(arrays, Mapping):
         return dict(arrays), lambda named: named
     if isinstance(arrays, list | tuple):
@@ -352,7 +357,7 @@ def _loss_along(
 ) -> Any:
     """Return the loss after a block of one parameter has moved by step · direction.
 
-    The loss may write into what it is given: its arrays are copies.
+    The loss may write into its arrays, because they are copies.
     """
     point: dict[str, Any] = {key: array.astype(dtype) for key, array in params.items()}
     point[name][columns] += step * direction.reshape(point[name][columns].shape)
@@ -383,9 +388,9 @@ def _complex_slopes(along: Along, directions: "_Directions") -> Array:
 def _central_slopes(along: Along, directions: "_Directions") -> tuple[Array, float]:
     """Return f' along each direction by differences, and how far rounding of f may blur it.
 
-    Where half the step gives another slope, because f bends or has a kink nearby, the direction
-    gets a step of its own: the one whose slope differs least from those of its neighbours. A larger
-    step errs by the shape of f, a smaller one by its rounding.
+    If half the step gives another slope, because f bends or has a kink nearby, the direction gets
+    its own step: the step whose slope differs least from its neighbours' slopes. A larger step errs
+    by the shape of f, a smaller step by its rounding.
     """
 
     def slope(direction: Array, h: float) -> Any:
@@ -441,13 +446,13 @@ def gate_columns(layer: Layer | Cell) -> dict[str, dict[str, slice]]:
 
 
 def random_params(part: Layer | SequenceModel, rng: np.random.Generator) -> Params:
-    """Draw parameters of which none is zero, biases and forget biases included."""
+    """Draw parameters that are all nonzero, biases and forget biases included."""
     params = part.init(rng)
     return {name: a + 0.2 * rng.standard_normal(a.shape) for name, a in params.items()}
 
 
 def named_arrays(name: str, state: Any) -> Params:
-    """Return the arrays of a state, however nested, by names such as `state0.c`."""
+    """Return the arrays of a state, with any nesting, by names such as `state0.c`."""
     if not isinstance(state, tuple):
         return {name: state}
     fields = getattr(state, "_fields", range(len(state)))

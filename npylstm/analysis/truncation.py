@@ -1,4 +1,4 @@
-"""What truncated back-propagation through time leaves out of the gradient."""
+"""Measure what truncated back-propagation through time leaves out of the gradient."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from npylstm.sequence import Recurrent
 
 @dataclass(frozen=True)
 class TruncationBias:
-    """How far truncated gradients of a cell's parameters are from the full one, as one vector.
+    """How far truncated gradients of a cell's parameters are from the full gradient, as vectors.
 
     Attributes
     ----------
@@ -24,9 +24,8 @@ class TruncationBias:
     relative_error : array (K,)
         ‖truncated - full‖ / ‖full‖.
     cosine : array (K,)
-        Of the angle between the two: 1 in the same direction, 0 at right angles.
-
-    Beside a gradient that is exactly zero, both are NaN.
+        The cosine of the angle between the two: 1 in the same direction, 0 at right angles. Both
+        measures are NaN if the full gradient is exactly zero.
     """
 
     lengths: NDArray[np.int64]
@@ -47,9 +46,10 @@ def truncation_bias(
     Parameters
     ----------
     model : SequenceModel
-        One whose layer is a single cell.
-    params, xs, targets
-        What `SequenceModel.loss_and_grads` takes.
+        A model whose layer is a single cell.
+    params : dict of arrays
+    xs, targets : array
+        As in `SequenceModel.loss_and_grads`.
     lengths : sequence of int
         Truncation lengths, k2 of `truncated_backward`.
     k1 : int, optional
@@ -59,7 +59,7 @@ def truncation_bias(
     Raises
     ------
     ValueError
-        A model with another layer than a cell, a length or k1 below one, or k1 above a length.
+        The model's layer is not a cell, a length or k1 is below one, or k1 is above a length.
     """
     cell = model.layer.cell if isinstance(model.layer, Recurrent) else model.layer
     if not isinstance(cell, Cell):

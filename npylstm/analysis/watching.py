@@ -1,4 +1,4 @@
-"""A look into a model at work: what passes through each of its cells at every step."""
+"""Look into a model at work: see what passes through each of its cells at every step."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +13,7 @@ from npylstm.sequence import Recurrent, with_recurrent
 
 @dataclass(frozen=True)
 class WatchedCell(Cell):
-    """A cell that computes what the one inside does, and keeps what it has seen.
+    """A cell that computes the same as the cell inside it, and keeps what it has seen.
 
     Attributes
     ----------
@@ -101,12 +101,15 @@ def preactivation_gradients(
 ) -> dict[str, Array]:
     """Return dz = ∂L/∂z of every gate at one step, where z is what the gate's φ is applied to.
 
-    The gradient of b is dz summed over the batch. With every sequence in a batch of its own, on a
-    leading axis, that sum has one term, and so any cell's backward pass tells dz itself.
+    The gradient of b is dz summed over the batch. If every sequence is a batch of its own, on a
+    leading axis, that sum has one term. So any cell's backward pass returns dz itself.
 
     Parameters
     ----------
-    cell, params, cache, dstate
+    cell : Cell
+    params : dict of arrays
+    cache : tuple
+    dstate : named tuple of arrays (B, H)
         As in `Cell.backward`, without leading axes.
 
     Returns
@@ -123,5 +126,5 @@ def preactivation_gradients(
 
 
 def label(k: int, cells: list[WatchedCell], name: str) -> str:
-    """Return what a result of cell k is called: `name`, with several cells its number before it."""
+    """Return the name of a result of cell k: `name`, after its number if there are several."""
     return name if len(cells) == 1 else f"{k}.{name}"

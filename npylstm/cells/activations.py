@@ -1,7 +1,7 @@
 """Activation functions, each with its derivative written in terms of its own output.
 
-A backward pass has the output y = φ(z) at hand but no longer the argument z, and every function
-here has a derivative that y alone gives: tanh' = 1 - y², σ' = y (1 - y).
+A backward pass still has the output y = φ(z), but no longer the argument z. Every function here
+has a derivative that follows from y alone: tanh' = 1 - y², σ' = y (1 - y).
 
 A cell names its activations: `"tanh"`, or, with parameters, `"leaky_relu:0.1"`.
 """
@@ -45,7 +45,7 @@ def identity(z: Array) -> Array:
 
 @dataclass(frozen=True)
 class Activation:
-    """A function φ with what a backward pass and a bound need to know of it.
+    """A function φ, with the slope that a backward pass needs and the largest slope for a bound.
 
     Attributes
     ----------
@@ -71,14 +71,14 @@ ACTIVATIONS: dict[str, Activation] = {
     "relu": Activation(relu, _relu_slope, 1.0),
     "logistic": Activation(sigmoid, lambda y: y * (1 - y), 0.25),
     "identity": Activation(identity, lambda y: array_module(y).ones_like(y), 1.0),
-    # The two of Hochreiter & Schmidhuber (1997), eqs. 4 and 5: h in [-1, 1] and g in [-2, 2].
+    # Hochreiter & Schmidhuber (1997), eqs. 4 and 5: h in [-1, 1] and g in [-2, 2].
     "logistic_h": Activation(lambda z: 2 * sigmoid(z) - 1, lambda y: (1 - y * y) / 2, 0.5),
     "logistic_g": Activation(lambda z: 4 * sigmoid(z) - 2, lambda y: 1 - y * y / 4, 1.0),
 }
 """The activations by name; `logistic_h` and `logistic_g` are the scaled logistics of 1997."""
 
 ALIASES = {"sigmoid": "logistic", "linear": "identity"}
-"""Names that other libraries use, and the names in `ACTIVATIONS`."""
+"""Other libraries' names, and the names in `ACTIVATIONS` that they stand for."""
 
 
 def leaky_relu(alpha: float) -> Activation:
@@ -118,7 +118,7 @@ def elu(alpha: float) -> Activation:
 
 
 def hard_sigmoid(alpha: float, beta: float) -> Activation:
-    """α z + β, cut off below 0 and above 1."""
+    """α z + β, where values below 0 become 0 and values above 1 become 1."""
 
     def function(z: Array) -> Array:
         xp, y = array_module(z), alpha * z + beta
@@ -204,9 +204,9 @@ def check_activation(argument: str, value: Any) -> str:
     Raises
     ------
     ValueError
-        Not one of `ACTIVATIONS`, of `ALIASES`, nor of `PARAMETRIC` with its numbers, as in
-        `"leaky_relu:0.1"` and `"hard_sigmoid:0.2:0.5"`; a number that is not finite, or a negative
-        α of the two of which y must tell the sign of z.
+        The name is not in `ACTIVATIONS` or `ALIASES`, and is not one of `PARAMETRIC` with its
+        numbers, as in `"leaky_relu:0.1"` and `"hard_sigmoid:0.2:0.5"`; or a number is not finite;
+        or α is negative in one of the two functions whose y must show the sign of z.
     """
     kind, *numbers = str(value).split(":")
     if not isinstance(value, str) or kind not in PARAMETRIC:

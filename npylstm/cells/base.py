@@ -26,12 +26,12 @@ each of the cell's gates under its own name."""
 
 
 def mT(a: Array) -> Array:
-    """Transpose the last two axes, whatever stands in front of them."""
+    """Transpose the last two axes, with any number of axes in front."""
     return a.swapaxes(-1, -2)
 
 
 def map_state(function: Callable[..., Any], *states: Any) -> Any:
-    """Apply `function` to the arrays that stand at the same place in every state."""
+    """Apply `function` to the arrays at the same place in every state."""
     first = states[0]
     if not isinstance(first, tuple):
         return function(*states)
@@ -70,7 +70,7 @@ class Cell(ABC):
     @property
     @abstractmethod
     def state_sizes(self) -> State:
-        """The state with each array's width in its place."""
+        """The state, with each array's width in place of the array."""
 
     @abstractmethod
     def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
@@ -83,9 +83,9 @@ class Cell(ABC):
         Parameters
         ----------
         params : dict of arrays
-            Shapes as in `param_shapes`. With one more axis in front of each, of size S, they are
-            those of S independent networks, and so S comes first in x (S, B, D), in states and in
-            gradients, too.
+            Shapes as in `param_shapes`. With one more axis of size S in front of each, they are
+            the parameters of S independent networks; then S also comes first in x (S, B, D), in
+            states and in gradients.
         x : array (B, D)
             The input of this step.
         state : named tuple of arrays (B, H)
@@ -106,11 +106,11 @@ class Cell(ABC):
         Parameters
         ----------
         params : dict of arrays
-            The ones that `forward` had.
+            The parameters that `forward` had.
         cache : tuple
             What `forward` returned.
         dstate : named tuple of arrays (B, H)
-            ∂L/∂(new state), from the loss at this step and from the step after it together.
+            ∂L/∂(new state): the sum of the gradients from the loss at this step and from the next.
 
         Returns
         -------
@@ -119,12 +119,12 @@ class Cell(ABC):
         dstate_prev : named tuple of arrays (B, H)
             ∂L/∂(previous state).
         grads : dict of arrays
-            ∂L/∂(each parameter), by this step, summed over the batch.
+            ∂L/∂(each parameter): the part of this step, summed over the batch.
         """
 
     @property
     def gate_columns(self) -> dict[str, slice]:
-        """Each gate's columns in `W_x`, `W_h` and `b`: blocks of H, unless the cell says other."""
+        """Each gate's columns in `W_x`, `W_h` and `b`: blocks of H unless overridden."""
         H = self.hidden_size
         return {gate: slice(k * H, (k + 1) * H) for k, gate in enumerate(self.gates)}
 
@@ -141,7 +141,7 @@ class Cell(ABC):
     def check(self, params: Params, x: Array, state: Any) -> None:
         """Raise TypeError or ValueError unless params, x (B, D) and state fit the cell.
 
-        All must have the same precision, and a state no more axes in front than the others.
+        All must have the same precision, and a state may not have more leading axes than the rest.
         """
         self.check_params(params)
         check_array("x", x, ("B", self.input_size))
@@ -170,9 +170,9 @@ class Cell(ABC):
 
 
 def unchecked(cell: Cell) -> Cell:
-    """Return the same cell, whose `forward` checks nothing: for loops that have checked it all.
+    """Return the same cell with a `forward` that checks nothing: for loops that checked before.
 
-    Whatever class the cell is of, and whatever its `forward` does, stays as it is.
+    The cell keeps its class, and its `forward` does the same otherwise.
     """
     twin = copy(cell)
     vars(twin)["check"] = lambda *_: None
@@ -182,7 +182,7 @@ def unchecked(cell: Cell) -> Cell:
 def check_networks(
     x: Array, shapes: Sequence[tuple[int, ...]], params: Params, states: Params
 ) -> None:
-    """Raise ValueError unless the axes in front of all arrays are those of the same networks.
+    """Raise ValueError unless the leading axes of all arrays describe the same networks.
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ def check_networks(
     shapes : list of tuple
         The parameters' shapes without the networks' axes.
     params, states : dict of arrays
-        By the names that an error message gives them.
+        Under the names that an error message shows.
     """
     networks: tuple[int, ...] = x.shape[:-2]
     for (name, w), shape in zip(params.items(), shapes, strict=True):

@@ -1,4 +1,4 @@
-"""Chrono initialisation: gate biases that remember for as long as the task may ask."""
+"""Chrono initialisation: gate biases that make a cell remember for as long as the task needs."""
 
 import numpy as np
 
@@ -10,9 +10,9 @@ from npylstm.checks import check_number
 def chrono(cell: Cell, params: Params, T_max: float, rng: Rng = None) -> Params:
     """Return new parameters with b_f = ln τ and b_i = -b_f, τ uniform on [1, T_max - 1].
 
-    A forget gate at σ(ln τ) = 1 / (1 + 1/τ) forgets over about τ steps, so that together the units
-    cover every time scale up to T_max (Tallec & Ollivier 2018). With coupled gates b_i alone does
-    it, and in a GRU the update gate's bias, which is ln τ.
+    A forget gate at σ(ln τ) = 1 / (1 + 1/τ) forgets over about τ steps, so that the units together
+    cover every time scale up to T_max (Tallec & Ollivier 2018). With coupled gates only b_i is
+    set; in a GRU only the update gate's bias, to ln τ.
 
     Parameters
     ----------
@@ -28,12 +28,12 @@ def chrono(cell: Cell, params: Params, T_max: float, rng: Rng = None) -> Params:
     Returns
     -------
     dict of arrays
-        The same arrays, but for `"b"`; networks on a leading axis each draw their own.
+        The same arrays, except `"b"`; each network on a leading axis draws its own τ.
 
     Raises
     ------
     ValueError
-        A T_max of 2 or less, or a cell without gates that forget.
+        T_max is 2 or less, or the cell has no gate that forgets.
     """
     check_number("T_max", T_max, low=2, open_low=True)
     columns = cell.gate_columns

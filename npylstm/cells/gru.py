@@ -58,12 +58,12 @@ class GRUCell(Cell):
         dh_prev = dh ⊙ u + dz_r W_hrᵀ + dz_u W_huᵀ + dm ⊙ r
         dx = dz W_xᵀ        dW_x = xᵀ dz        db = Σ_batch dz
 
-    With the reset gate after the product q = h_prev W_hn + b_h, the lines of dm and dh_prev read::
+    With the reset gate after the product q = h_prev W_hn + b_h, the lines of dm and dh_prev are::
 
         dq = dz_n ⊙ r       dr = dz_n ⊙ q       dW_hn = h_prevᵀ dq      db_h = Σ_batch dq
         dh_prev = dh ⊙ u + dz_r W_hrᵀ + dz_u W_huᵀ + dq W_hnᵀ
 
-    With another `gate_activation` its slope takes the place of r(1-r) and u(1-u). A
+    With another `gate_activation`, its slope replaces r(1-r) and u(1-u). A
     `preactivation_clip` cuts the arguments of σ and φ; dz is 0 where it cut.
 
     Parameters
@@ -92,8 +92,8 @@ class GRUCell(Cell):
     Raises
     ------
     ValueError
-        A size below one, a bias that is no finite number, an unknown activation or initialiser, a
-        negative clip.
+        A size below one, a bias that is not a finite number, an unknown activation or initialiser,
+        a negative clip.
 
     Examples
     --------
@@ -138,7 +138,7 @@ class GRUCell(Cell):
         return GRUState._make([self.hidden_size])
 
     def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
-        """Draw W_x and W_h; the biases start at zero but for those of both gates."""
+        """Draw W_x and W_h; the biases start at zero, except the gates' biases."""
         W_x, W_h = draw_kernel(
             np.random.default_rng(rng),
             (self.input_size, self.hidden_size),

@@ -17,13 +17,13 @@ Matrix: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def glorot_uniform(rng: np.random.Generator, shape: tuple[int, int]) -> Matrix:
-    """Uniform on [-l, l] with l = sqrt(6 / (rows + columns)) (Glorot & Bengio 2010, eq. 16)."""
+    """Draw from U[-l, l] with l = sqrt(6 / (rows + columns)) (Glorot & Bengio 2010, eq. 16)."""
     limit = math.sqrt(6 / sum(shape))
     return rng.uniform(-limit, limit, shape)
 
 
 def orthogonal(rng: np.random.Generator, shape: tuple[int, int]) -> Matrix:
-    """Orthonormal rows or columns, uniform over all such matrices (Saxe et al. 2014)."""
+    """Draw orthonormal rows or columns, uniform over all such matrices (Saxe et al. 2014)."""
     rows, columns = shape
     q, r = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))
     q = q * np.sign(np.diag(r))  # without the signs QR would not be uniform (Mezzadri 2007)
@@ -31,17 +31,17 @@ def orthogonal(rng: np.random.Generator, shape: tuple[int, int]) -> Matrix:
 
 
 def identity(_rng: np.random.Generator, shape: tuple[int, int]) -> Matrix:
-    """Ones on the diagonal, zeros elsewhere (the recurrence of Le, Jaitly & Hinton 2015)."""
+    """Put ones on the diagonal, zeros elsewhere (the recurrence of Le, Jaitly & Hinton 2015)."""
     return np.eye(*shape)
 
 
 def normal(rng: np.random.Generator, shape: tuple[int, int], std: float) -> Matrix:
-    """Gaussian with mean 0 and standard deviation `std`."""
+    """Draw from a Gaussian with mean 0 and standard deviation `std`."""
     return rng.normal(0.0, std, shape)
 
 
 def uniform(rng: np.random.Generator, shape: tuple[int, int], limit: float) -> Matrix:
-    """Uniform on [-limit, limit]."""
+    """Draw from U[-limit, limit]."""
     return rng.uniform(-limit, limit, shape)
 
 
@@ -62,7 +62,7 @@ def draw(name: str, rng: np.random.Generator, shape: tuple[int, int]) -> Matrix:
     Raises
     ------
     ValueError
-        No such initialiser, or a scale that is missing, not wanted or not positive.
+        There is no such initialiser, or its scale is missing, unexpected or not positive.
     """
     kind, scale = parse(name)
     return FIXED[kind](rng, shape) if scale is None else SCALED[kind](rng, shape, scale)
@@ -98,7 +98,7 @@ def cast(params: Mapping[str, Array], dtype: Any) -> dict[str, Array]:
 
 
 def parse(name: str, argument: str = "initializer") -> tuple[str, float | None]:
-    """Split an initialiser's name into its kind and scale; raise ValueError if it is none."""
+    """Split an initialiser's name into kind and scale; raise ValueError if it is not one."""
     kind, colon, scale = str(name).partition(":")
     if kind in FIXED and not colon:
         return kind, None

@@ -38,7 +38,7 @@ class LRUCell(Cell):
 
     ::
 
-        λ = exp(-exp(nu_log) + i exp(theta_log))        |λ| < 1 whatever the parameters are
+        λ = exp(-exp(nu_log) + i exp(theta_log))        |λ| < 1 for all parameters
         s = λ ⊙ s_prev + exp(gamma_log) ⊙ (x B)         the paper's x_k; complex
         h = Re(s C) + x W_d                             the paper's y_k
 
@@ -60,9 +60,9 @@ class LRUCell(Cell):
         dgamma_log = Σ_batch (dre ⊙ u_re + dim ⊙ u_im) ⊙ γ
         du = γ ⊙ [dre, dim]                     dW_x = xᵀ du            dx = du W_xᵀ + dh W_dᵀ
 
-    The gradient turns by the angle of λ and shrinks by |λ| each step, at every step alike.
-    Where the paper has a weight for each input in the last term of h, W_d is a whole matrix, so
-    that D and H may differ. The layers around it, normalisation and gated units, are not here.
+    The gradient turns by the angle of λ and shrinks by |λ|, by the same amount at every step. In
+    the last term of h the paper has one weight for each input; here W_d is a whole matrix, so that
+    D and H may differ. The paper's layers around it, normalisation and gated units, are not here.
 
     Parameters
     ----------
@@ -121,8 +121,8 @@ class LRUCell(Cell):
     def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
         """Draw λ on the ring, then the weights (Orvieto et al. 2023, lemma 3.2 and appendix A).
 
-        γ starts at sqrt(1 - |λ|²), so that a memory is as large as its input, however slowly it
-        forgets.
+        γ starts at sqrt(1 - |λ|²), so that a memory is as large as its input, even if it forgets
+        slowly.
         """
         rng = np.random.default_rng(rng)
         D, H = self.input_size, self.hidden_size

@@ -45,7 +45,7 @@ class LSTMCell(Cell):
         c = f ⊙ c_prev + i ⊙ g
         h = o ⊙ tanh(c)
 
-    and backwards, with dh and dc the gradients that arrive from the loss and from step t + 1::
+    and backwards, where dh and dc are the gradients that arrive from the loss and step t + 1::
 
         do = dh ⊙ tanh(c)
         dc = dc + dh ⊙ o ⊙ (1 - tanh²(c))       all that reaches c: δc of Greff et al. (2017)
@@ -73,7 +73,7 @@ class LSTMCell(Cell):
     Raises
     ------
     ValueError
-        A size below one, a forget bias that is no finite number, an unknown initialiser.
+        A size below one, a forget bias that is not a finite number, an unknown initialiser.
 
     Examples
     --------
@@ -110,7 +110,7 @@ class LSTMCell(Cell):
         return LSTMState._make([self.hidden_size] * 2)
 
     def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
-        """Draw W_x and W_h; b starts at zero but for the forget gate's quarter."""
+        """Draw W_x and W_h; b starts at zero, except the forget gate's quarter."""
         W_x, W_h = draw_kernel(
             np.random.default_rng(rng),
             (self.input_size, self.hidden_size),

@@ -1,6 +1,6 @@
 """The LSTM with options: peepholes, projection, absent or coupled gates, blocks, truncation.
 
-The step to read first is `npylstm.cells.lstm`; without options this one computes exactly the same.
+Read the step in `npylstm.cells.lstm` first; without options this cell computes exactly the same.
 """
 
 from dataclasses import dataclass
@@ -70,11 +70,11 @@ _FLAGS = ("peepholes", "input_gate", "forget_gate", "output_gate", "coupled", "t
 
 @dataclass(frozen=True)
 class LSTMVariant(Cell):
-    """LSTM cell with options, each of which composes with the others.
+    """LSTM cell with options, which can all be combined.
 
-    With everything switched on one step is::
+    With every option on, one step is::
 
-        z = x W_x + h_prev W_h + r_prev W_r + b         columns: the gates there are, then g
+        z = x W_x + h_prev W_h + r_prev W_r + b         columns: the cell's gates, then g
 
         i = σ(z_i + p_i ⊙ c_prev)    f = σ(z_f + p_f ⊙ c_prev)    g = φ_g(z_g)
 
@@ -82,9 +82,9 @@ class LSTMVariant(Cell):
         o = σ(z_o + p_o ⊙ c)                            the peephole sees the new, clipped c
         m = o ⊙ φ_h(c)
         h = clip(m W_p)
-        r = [i, f, o]                                   the gates there are
+        r = [i, f, o]                                   the gates that the cell has
 
-    and backwards, after ∂L/∂h and ∂L/∂c have been set to zero where a clip cut::
+    and backwards, after ∂L/∂h and ∂L/∂c have been set to zero where a clip changed the value::
 
         dm = dh W_pᵀ      do = dm ⊙ φ_h(c)              dW_p = mᵀ dh
         dc = dc + dm ⊙ o ⊙ φ_h'(c) + dz_o ⊙ p_o
@@ -98,11 +98,11 @@ class LSTMVariant(Cell):
         dr_prev = dz W_rᵀ           dW_r = r_prevᵀ dz   dp_o = Σ_batch dz_o ⊙ c
                                     db = Σ_batch dz
 
-    With another `gate_activation` its slope takes the place of i(1-i), f(1-f) and o(1-o). A
+    With another `gate_activation`, its slope replaces i(1-i), f(1-f) and o(1-o). A
     `preactivation_clip` cuts the arguments of all four; dz is 0 where it cut.
 
-    A gate that is absent is 1. In a block of C cells there is one gate of each kind for all: G =
-    H / C gates a kind, each of which gets Σ_block p ⊙ c from its cells, and Σ_block di back.
+    A gate that is absent is 1. The C cells of a block share one gate of each kind, so there are
+    G = H / C gates of a kind. Each gate gets Σ_block p ⊙ c from its cells, and Σ_block di back.
 
     Sources: Graves (2012, ch. 4) for peepholes and blocks; Greff et al. (2017) for the variants;
     Hochreiter & Schmidhuber (1997, sec. 4 and appendix A.1) for recurrent gates, activations and
@@ -121,24 +121,25 @@ class LSTMVariant(Cell):
     peepholes : bool
         Whether gates see the cell states, through p_i, p_f and p_o.
     input_gate, forget_gate, output_gate : bool
-        False leaves the gate out: it is always open.
+        If False, the cell has no such gate: it is always open.
     coupled : bool
         f = 1 - i in place of a forget gate of its own.
     input_activation, output_activation : str
         φ_g and φ_h, as `npylstm.cells.check_activation` takes them.
     projection_size : int, optional
-        P, the width of h; without it there is no W_p, and P = H.
+        P, the width of h. Without it, P = H and the cell has no W_p.
     cell_clip, projection_clip : float, optional
-        The largest |c| and |h|; what is beyond is set to the limit. As in TensorFlow the gradient
+        The largest |c| and |h|; larger values are set to the limit. As in TensorFlow, the gradient
         passes where the value was within the limit or on it, and is zero elsewhere.
     gate_recurrence : str, optional
-        What the gates of the step before feed, through W_r: `"gates"`, the gates (full gate
-        recurrence of Greff et al.), or `"all"`, gates and cells alike (the net of 1997).
+        What the previous step's gates feed through W_r: `"gates"`, the gates (full gate recurrence
+        of Greff et al.), or `"all"`, both gates and cells (the net of 1997).
     block_size : int
         C, how many cells share their gates; neighbouring columns form a block.
     truncated : bool
-        The gradient of 1997 in place of the full one: no error leaves z for h_prev and r_prev, nor
-        for c by a peephole (Gers, Schraudolph & Schmidhuber 2002). Only c carries it back.
+        Whether to use the gradient of 1997 instead of the full one: no error goes from z to h_prev
+        or r_prev, or through a peephole to c (Gers, Schraudolph & Schmidhuber 2002). Only c carries
+        it back.
     kernel_initializer : str
         How W_x and W_h are drawn, together as one matrix, then the peepholes, each as the
         diagonal of an (H, H) matrix, W_p and W_r: see `npylstm.cells.draw`.
@@ -153,7 +154,7 @@ class LSTMVariant(Cell):
     Raises
     ------
     ValueError
-        A value that an argument can't take, or options that contradict each other.
+        An argument has a value that it can't take, or two options contradict each other.
 
     Examples
     --------
@@ -190,7 +191,7 @@ class LSTMVariant(Cell):
 
     @classmethod
     def preset(cls, name: str, input_size: int, hidden_size: int, **options: Any) -> "LSTMVariant":
-        """Return a published LSTM by its name in `PRESETS`; `options` override its own.
+        """Return a published LSTM by its name in `PRESETS`; `options` override the preset's.
 
         Raises
         ------
@@ -243,7 +244,7 @@ class LSTMVariant(Cell):
 
     @property
     def gates(self) -> tuple[str, ...]:
-        """The gates there are, then the candidate g."""
+        """The gates that the cell has, then the candidate g."""
         present = {
             "i": self.input_gate,
             "f": self.forget_gate and not self.coupled,
@@ -268,7 +269,7 @@ class LSTMVariant(Cell):
     def param_shapes(self) -> dict[str, tuple[int, ...]]:
         """W_x (D, R+H), W_h (P, R+H), b (R+H,); p_i, p_f, p_o (H,); W_p (H, P); W_r (R, R or R+H).
 
-        R is the number of all gates: 3H with none absent and no blocks.
+        R is the number of all gates: 3H if none is absent and there are no blocks.
         """
         D, H, R, P = self.input_size, self.hidden_size, self._gates_width, self.output_size
         shapes: dict[str, tuple[int, ...]] = {"W_x": (D, R + H), "W_h": (P, R + H), "b": (R + H,)}
@@ -289,7 +290,7 @@ class LSTMVariant(Cell):
         return RecurrentGatesState._make([h, c, self._gates_width])
 
     def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
-        """Draw the weights; b starts at zero but for the part of the gate that forgets."""
+        """Draw the weights; b starts at zero, except the part of the gate that forgets."""
         rng = np.random.default_rng(rng)
         columns, H = self.gate_columns, self.hidden_size
         params: Params = {}
@@ -400,12 +401,12 @@ class LSTMVariant(Cell):
         return self._spread(find_activation(self.gate_activation).function(z_gate)), passes
 
     def _gate_backward(self, name: str, gate: Array, dgate: Array, dstate: Any) -> Array:
-        """Return dz (B, G) of a gate, before its clip; no one reads an absent gate's."""
+        """Return dz (B, G) of a gate, before its clip; an absent gate's dz is never read."""
         a, da = gate[..., :: self.block_size], self._sum_blocks(dgate)
         if self.gate_recurrence is not None and name in self.gates:
             da = da + dstate.r[..., self.gate_columns[name]]
         if self.gate_activation == "logistic":
-            return da * a * (1 - a)  # to the last bit as in LSTMCell
+            return da * a * (1 - a)  # the same as in LSTMCell, to the last bit
         return da * find_activation(self.gate_activation).slope(a)
 
     def _peephole_backward(self, name: str, params: Params, dz: Params) -> Array | float:

@@ -66,7 +66,7 @@ class MinGRUCell(Cell):
     Raises
     ------
     ValueError
-        A size below one, a forget bias that is no finite number, an unknown initialiser.
+        A size below one, a forget bias that is not a finite number, an unknown initialiser.
 
     Examples
     --------

@@ -21,8 +21,8 @@ class MinLSTMState(NamedTuple):
 class MinLSTMCache(NamedTuple):
     """What a step keeps: x (B, D), the rest (B, H).
 
-    i and f are the two shares, which add up to one; slope_i and slope_f are what the slope of each
-    gate leaves over, 1 - σ(z_i) and 1 - σ(z_f).
+    i and f are the two shares, which add up to one; slope_i and slope_f are 1 - σ(z_i) and
+    1 - σ(z_f), the factors that the slopes of the gates leave.
     """
 
     x: Array
@@ -48,8 +48,8 @@ class MinLSTMCell(Cell):
 
         h = f ⊙ h_prev + i ⊙ g
 
-    Written like this, two gates that are both shut would give 0 / 0. The same share is
-    f = σ(u) with u = ln σ(z_f) - ln σ(z_i), which no z upsets, and it makes the slope short::
+    In this form, two gates that are both shut would give 0 / 0. The code computes the same share as
+    f = σ(u) with u = ln σ(z_f) - ln σ(z_i). This is safe for every z and makes the slope short::
 
         du = dh ⊙ (h_prev - g) ⊙ f i        dg = dh ⊙ i     dh_prev = dh ⊙ f
 
@@ -73,7 +73,7 @@ class MinLSTMCell(Cell):
     Raises
     ------
     ValueError
-        A size below one, a forget bias that is no finite number, an unknown initialiser.
+        A size below one, a forget bias that is not a finite number, an unknown initialiser.
 
     Examples
     --------

@@ -75,10 +75,9 @@ class MLSTMCell(Cell):
         m  = max(ln f + m_prev, ln i, 0)
         i' = exp(ln i - m)      f' = exp(ln f + m_prev - m)
 
-    take the places of i and f, and exp(-m) that of the 1 in the maximum, so that h is the same to
-    the last term. The paper's m (eq. 15) is without the 0; with it exp(-m) can't overflow either.
-    Backwards, with dh, dC, dn and dm the gradients that arrive, r = max(|nᵀ q|, exp(-m)) and
-    y = C q / r::
+    replace i and f, and exp(-m) replaces the 1 in the maximum, so that h is the same to the last
+    term. The paper's m (eq. 15) is without the 0; with it exp(-m) can't overflow either. Backwards,
+    dh, dC, dn and dm are the gradients that arrive, r = max(|nᵀ q|, exp(-m)) and y = C q / r::
 
         do = dh ⊙ y     dy = dh ⊙ o     dr = -dyᵀ y / r       d(nᵀ q) = ± dr, where |nᵀ q| is r
         dC = dC + (dy/r) qᵀ             dn = dn + d(nᵀ q) q
@@ -86,7 +85,7 @@ class MLSTMCell(Cell):
         di' = vᵀ dC k + dnᵀ k           df' = <dC, C_prev> + dnᵀ n_prev
         dC_prev = f' dC                 dn_prev = f' dn
 
-    From di' and df' to z_i, z_f and m it goes on as in `SLSTMCell`. No line holds a W_h.
+    From di' and df' to z_i, z_f and m the equations are those in `SLSTMCell`. No line holds a W_h.
 
     Parameters
     ----------
@@ -107,7 +106,7 @@ class MLSTMCell(Cell):
     ------
     ValueError
         A size below one, heads that do not divide H, an unknown forget gate or initialiser, a
-        forget bias that is no finite number.
+        forget bias that is not a finite number.
 
     Examples
     --------
@@ -227,7 +226,7 @@ class MLSTMCell(Cell):
         return dx, MLSTMState(xp.zeros_like(dh), dC_prev, dn_prev, dkept), grads
 
     def read(self, params: Params, x: Array) -> tuple[Array, ...]:
-        """Return what x alone decides: ln i, ln f and its slope (B, N), o, q, k and v (B, H)."""
+        """Return what depends on x alone: ln i, ln f, its slope (B, N), o, q, k and v (B, H)."""
         z = x @ params["W_x"] * self._scale(x) + params["b"][..., None, :]
         log_i, z_f, z_o, q, k, v = (z[..., columns] for columns in self.gate_columns.values())
         return log_i, *log_forget(z_f, self.forget_gate), sigmoid(z_o), q, k, v
@@ -260,7 +259,7 @@ def _row(a: Array, axes: int = 2) -> Array:
 
 
 def _each(a: Array, axes: int = 1) -> Array:
-    """Put axes behind one number a head (B, N), so that it multiplies all that the head holds."""
+    """Add axes behind one number a head (B, N), so that it multiplies everything in the head."""
     return a.reshape(*a.shape, *(1,) * axes)
 
 

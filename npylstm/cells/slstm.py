@@ -60,12 +60,12 @@ class SLSTMCell(Cell):
         n = f ⊙ n_prev + i                                                        (eq. 9)
         h = o ⊙ c / n                                                             (eq. 10)
 
-    c and n are kept divided by exp(m), so that no exponential overflows, and h does not notice::
+    c and n are kept divided by exp(m), so that no exponential overflows; h stays the same::
 
         m  = max(ln f + m_prev, ln i)                                             (eq. 15)
         i' = exp(ln i - m)      f' = exp(ln f + m_prev - m)                       (eqs. 16, 17)
 
-    take the places of i and f. Backwards, with dh, dc, dn and dm the gradients that arrive::
+    replace i and f. Backwards, where dh, dc, dn and dm are the gradients that arrive::
 
         do = dh ⊙ c/n
         dc = dc + dh ⊙ o/n      dn = dn - dh ⊙ o ⊙ c/n²
@@ -80,9 +80,9 @@ class SLSTMCell(Cell):
         dx      = dz W_xᵀ           dW_x = xᵀ dz
         dh_prev = dz W_hᵀ           dW_h = h_prevᵀ dz        db = Σ_batch dz
 
-    What goes to the maximum is dm - dc ⊙ c - dn ⊙ n. It is zero at every step when the loss sees
-    nothing but h: the gradients do not depend on the stabiliser. It counts only for one who reads
-    c, n or m.
+    The gradient of the maximum is dm - dc ⊙ c - dn ⊙ n. It is zero at every step when the loss
+    depends only on h: then the gradients do not depend on the stabiliser. It matters only if the
+    loss reads c, n or m.
 
     Parameters
     ----------
@@ -91,8 +91,8 @@ class SLSTMCell(Cell):
     hidden_size : int
         H, the number of cells.
     heads : int
-        The cells come in this many groups, and W_h connects those of one group alone. It is kept
-        as (H/heads, 4H): the column of a cell has a weight for each cell of its own group.
+        The number of groups of cells; W_h connects only cells of the same group. Its shape is
+        (H/heads, 4H): the column of a cell has a weight for each cell of its own group.
     forget_gate : str
         `"sigmoid"` or `"exp"`.
     forget_bias : float
@@ -106,7 +106,7 @@ class SLSTMCell(Cell):
     ------
     ValueError
         A size below one, heads that do not divide H, an unknown forget gate or initialiser, a
-        forget bias that is no finite number.
+        forget bias that is not a finite number.
 
     Examples
     --------
@@ -220,7 +220,7 @@ def check_heads(heads: int, hidden_size: int) -> None:
 
 
 def log_forget(z_f: Array, gate: str) -> tuple[Array, Array]:
-    """Return ln f and its slope by z_f, for f = σ(z_f) or exp(z_f)."""
+    """Return ln f and its slope in z_f, where f = σ(z_f) or exp(z_f)."""
     if gate == "exp":
         return z_f, array_module(z_f).ones_like(z_f)
     return -softplus(-z_f), sigmoid(-z_f)
@@ -244,9 +244,9 @@ def join_heads(a: Array, blocks: int = 1) -> Array:
 def _unless_lost(kept: Array, log_i: Array, n_prev: Array) -> Array:
     """Return ln f + m_prev, or -inf where it would leave n = 0.
 
-    An empty memory, n_prev = 0, must take at least something of the first input, however nearly
-    shut its gate is. Where i' would underflow beside the scale of a memory that holds nothing,
-    that scale is given up: then f' = 0 and i' = 1.
+    An empty memory, n_prev = 0, must take in some of the first input, even if its gate is almost
+    shut. If i' would underflow beside the scale of an empty memory, that scale is dropped: then
+    f' = 0 and i' = 1.
     """
     xp = array_module(kept)
     lost = (n_prev == 0) & (log_i.real - kept.real < np.log(np.finfo(kept.dtype).tiny))

@@ -1,7 +1,7 @@
 """MNIST, text and synthetic tasks.
 
-The full MNIST set is downloaded by `npylstm.data.fetch`, which is imported on its own: the rest
-needs nothing of the network.
+`npylstm.data.fetch` downloads the full MNIST set. It is imported separately, because the rest needs
+no network.
 """
 
 from npylstm.data.idx import read_idx

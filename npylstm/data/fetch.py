@@ -1,7 +1,7 @@
 """Download the full MNIST set into the user's cache.
 
-The files come from whichever public mirror delivers them, so none is trusted: what counts is the
-SHA-256 of the bytes after decompression, which every faithful copy of MNIST shares.
+The files come from the first public mirror that delivers them. No mirror is trusted: a file is
+accepted by the SHA-256 of its bytes after decompression, which every faithful copy of MNIST shares.
 """
 
 import hashlib
@@ -44,21 +44,21 @@ def fetch_mnist(
     timeout: float = 30.0,
     total_timeout: float = 600.0,
 ) -> Path:
-    """Download the four files of MNIST, unless sound copies lie in the cache already.
+    """Download the four files of MNIST, unless sound copies are in the cache already.
 
     A file appears in the cache whole and checked, or not at all; two processes may fetch at once.
 
     Parameters
     ----------
-    cache
+    cache : path, optional
         The cache of this package; MNIST goes to its subfolder `mnist`. None means
-        `$NPYLSTM_CACHE`, or else where the system wants it: `~/.cache/npylstm` on Linux.
-    mirrors
+        `$NPYLSTM_CACHE`, or else the system's usual place: `~/.cache/npylstm` on Linux.
+    mirrors : sequence of str
         Addresses of folders with the four files, tried in this order.
-    timeout
-        Seconds without an answer after which a mirror is given up.
-    total_timeout
-        Seconds after which a mirror is given up although it goes on answering.
+    timeout : float
+        Seconds without an answer before the next mirror is tried.
+    total_timeout : float
+        Seconds before the next mirror is tried, even if this one still answers.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def fetch_mnist(
 
 
 def _is_sound(path: Path) -> bool:
-    """Whether the cached file is the published one; warn where it is not."""
+    """Return whether the cached file is the published one; warn if it is damaged."""
     with path.open("rb") as file:
         try:
             _verify(file, path.stem)
@@ -113,7 +113,7 @@ def _verify(file: BufferedIOBase, name: str) -> None:
 def _download(name: str, mirrors: deque[str], timeout: float, total_timeout: float) -> bytearray:
     """Return the file from the first mirror whose copy is the published one.
 
-    A mirror that fails moves to the back, so that the next file is not held up by it again.
+    A mirror that fails moves to the back, so that it does not delay the next file again.
     """
     failures = []
     for mirror in list(mirrors):
@@ -126,15 +126,15 @@ def _download(name: str, mirrors: deque[str], timeout: float, total_timeout: flo
             failures.append(f"\n  {url}: {type(error).__name__}: {error}")
             mirrors.rotate(-1)
             if isinstance(error, HTTPError):
-                error.close()  # it is the response, too, and holds the connection
+                error.close()  # the error is also the response, which holds the connection
     raise ConnectionError(f"no mirror delivered {name}:{''.join(failures)}")
 
 
 def _within(seconds: float, work: Callable[[], bytearray]) -> bytearray:
-    """Return work(), or raise TimeoutError after some seconds; what then still runs is left alone.
+    """Return work(), or raise TimeoutError after some seconds; work that still runs is left alone.
 
     A limit for each read doesn't stop a server that sends a byte now and then, in a header or in
-    the file, nor a search for an address without end.
+    the file, and it doesn't stop an endless search for an address.
     """
     done: Future[bytearray] = Future()
     threading.Thread(target=_settle, args=(done, work), daemon=True).start()
@@ -167,7 +167,7 @@ def _get(url: str, timeout: float) -> bytearray:
 
 
 def _opener() -> urllib.request.OpenerDirector:
-    """Return an opener for http and https alone, whatever a mirror redirects to."""
+    """Return an opener for http and https alone, also when a mirror redirects."""
     opener = urllib.request.OpenerDirector()
     for handler in (
         urllib.request.ProxyHandler,

@@ -23,7 +23,7 @@ CHUNK = 1 << 16
 MAX_AXES = 32  # what every NumPy can hold
 
 BROKEN = (ValueError, EOFError, zlib.error, gzip.BadGzipFile)
-"""What reading a damaged or foreign file may raise; `read_idx` turns all of it into ValueError."""
+"""Errors from reading a damaged or foreign file; `read_idx` turns them all into ValueError."""
 
 
 def read_idx(path: str | os.PathLike[str], max_bytes: int = 1 << 30) -> NDArray[np.uint8]:
@@ -31,11 +31,11 @@ def read_idx(path: str | os.PathLike[str], max_bytes: int = 1 << 30) -> NDArray[
 
     Parameters
     ----------
-    path
-        The file. Whether it is compressed is seen from its content, not from its name.
-    max_bytes
-        Most values to accept. The header is held against it before any value is read, and no
-        more is ever decompressed than the header declares.
+    path : path
+        The file. Its content, not its name, shows whether it is compressed.
+    max_bytes : int
+        The largest number of values to accept. The header is compared with it before any value is
+        read, and no more is ever decompressed than the header declares.
 
     Returns
     -------
@@ -46,8 +46,8 @@ def read_idx(path: str | os.PathLike[str], max_bytes: int = 1 << 30) -> NDArray[
     OSError
         The file can't be opened or read.
     ValueError
-        Not an IDX file of unsigned bytes, truncated, damaged, followed by more bytes than
-        declared, or declaring no values or more than `max_bytes`.
+        The file is not an IDX file of unsigned bytes; it is truncated, damaged, or followed by
+        more bytes than declared; or it declares no values, or more than `max_bytes`.
     """
     with Path(path).open("rb") as file:
         try:
@@ -79,7 +79,7 @@ def _parse(stream: BufferedIOBase, max_bytes: int) -> NDArray[np.uint8]:
 
 
 def decompressed(file: BufferedIOBase) -> BufferedIOBase:
-    """Return `file`, or what it unpacks to where its first bytes say that it is gzip."""
+    """Return `file`, or its unpacked content if its first bytes say that it is gzip."""
     packed = file.read(len(GZIP_MAGIC)) == GZIP_MAGIC
     file.seek(0)
     return gzip.GzipFile(fileobj=file) if packed else file
@@ -88,8 +88,8 @@ def decompressed(file: BufferedIOBase) -> BufferedIOBase:
 def read_at_most(stream: BufferedIOBase, limit: int) -> bytearray:
     """Read up to the end of `stream`, but at most `limit` bytes.
 
-    In small pieces, because `stream.read(limit)` sets aside `limit` bytes before it knows whether
-    there are as many.
+    It reads small pieces, because `stream.read(limit)` allocates `limit` bytes before it knows
+    whether there are so many.
     """
     data = bytearray()
     while len(data) < limit and (piece := stream.read(min(CHUNK, limit - len(data)))):

@@ -1,8 +1,8 @@
 """MNIST: 28 x 28 grey pictures of handwritten digits, and the rows of a picture as a sequence.
 
 Source: Y. LeCun, L. Bottou, Y. Bengio, P. Haffner, "Gradient-based learning applied to document
-recognition", Proc. IEEE 86 (1998) 2278-2324. The split and the scaling are those of TensorFlow
-1.15, `tensorflow/contrib/learn/python/learn/datasets/mnist.py`.
+recognition", Proc. IEEE 86 (1998) 2278-2324. TensorFlow 1.15 has
+the same split and scaling, in `tensorflow/contrib/learn/python/learn/datasets/mnist.py`.
 """
 
 import os
@@ -31,10 +31,10 @@ class Digits:
 
     Attributes
     ----------
-    images
-        (N, 28, 28) uint8, from 0 (paper) to 255 (ink), as in the file.
-    labels
-        (N,) uint8, the digit 0..9.
+    images : array of uint8 (N, 28, 28)
+        From 0 (paper) to 255 (ink), as in the file.
+    labels : array of uint8 (N,)
+        The digits, 0 to 9.
     """
 
     images: NDArray[np.uint8]
@@ -57,11 +57,11 @@ def load_mnist(
 
     Parameters
     ----------
-    folder
-        Where the four files lie, under their usual names (`train-images-idx3-ubyte`, also
+    folder : path, optional
+        The folder with the four files, under their usual names (`train-images-idx3-ubyte`, also
         written `train-images.idx3-ubyte`), with or without `.gz`. None reads the sample: 10,000
         digits to train on, 2,000 to test.
-    validation_size
+    validation_size : int, optional
         How many of the training digits, counted from the first, to set aside for validation.
         None means a twelfth of a folder's, but at most the 5,000 of the full set's 60,000, and 0
         for the sample.
@@ -75,9 +75,8 @@ def load_mnist(
     FileNotFoundError
         No such folder, or a file is missing from it.
     ValueError
-        A file that is not sound (see `read_idx`), pictures that are not 28 x 28, labels beyond
-        9, images and labels that differ in number, or a `validation_size` that leaves no
-        training digit.
+        A file is not sound (see `read_idx`), pictures are not 28 x 28, a label is above 9, images
+        and labels differ in number, or `validation_size` leaves no training digit.
     """
     files = _locate(SAMPLE if folder is None else Path(folder))
     train, test = _read(*files[:2]), _read(*files[2:])
@@ -133,9 +132,9 @@ def row_sequences(images: NDArray[np.uint8], dtype: DTypeLike = np.float32) -> N
 
     Parameters
     ----------
-    images
-        (N, rows, columns) uint8, as in `Digits`.
-    dtype
+    images : array of uint8 (N, rows, columns)
+        As in `Digits`.
+    dtype : NumPy dtype
         A floating-point type.
 
     Returns
@@ -155,5 +154,5 @@ def row_sequences(images: NDArray[np.uint8], dtype: DTypeLike = np.float32) -> N
         raise ValueError(f"images must have shape (N, rows, columns), got {images.shape}")
     if not np.issubdtype(dtype, np.floating):
         raise TypeError(f"dtype must be a floating-point type, got {dtype!r}")
-    # In memory each picture stays in one piece, so that a shuffled batch is quickly gathered.
+    # Each picture stays contiguous in memory, so that a shuffled batch is gathered quickly.
     return np.multiply(images.transpose(1, 0, 2), 1 / 255, dtype=dtype)

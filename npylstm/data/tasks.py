@@ -1,8 +1,8 @@
-"""Synthetic sequences that ask for memory: made on demand, as many as wanted.
+"""Synthetic sequences that need memory: made on demand, as many as you want.
 
-Every generator takes a source of randomness and a `size` as NumPy's own do, so `size=(S, B)` makes
-a batch of B sequences for each of S networks. Sequences come time first, (T, *size, D). Where
-their lengths differ they are padded with zeros at the end.
+Every generator takes a source of randomness and a `size`, like NumPy's own generators, so
+`size=(S, B)` makes a batch of B sequences for each of S networks. Sequences come time first,
+(T, *size, D). Sequences that are shorter than the longest are padded with zeros at the end.
 """
 
 from typing import Any, NamedTuple, TypeAlias
@@ -14,7 +14,7 @@ from npylstm.backend import Rng
 from npylstm.checks import check_choice, check_number, check_size
 
 Size: TypeAlias = int | tuple[int, ...]
-"""How many sequences: a number, or the shape of an array of them."""
+"""How many sequences: a number, or the shape of an array of sequences."""
 
 
 class Batch(NamedTuple):
@@ -38,18 +38,19 @@ class Batch(NamedTuple):
 def adding(rng: Rng, T: int, size: Size, dtype: DTypeLike = np.float32) -> Batch:
     """Add the two marked numbers (Le, Jaitly & Hinton 2015; Arjovsky et al. 2016, sec. 5.2).
 
-    Each step brings a value from U[0, 1] and a marker, which is 1 at one step of the first half
-    and at one of the second, and 0 elsewhere. To say 1 always gives a squared error of 1/6.
+    Each step brings a value from U[0, 1] and a marker. The marker is 1 at one step of the first
+    half and at one step of the second, and 0 elsewhere. A constant answer of 1 gives a squared
+    error of 1/6.
 
     Parameters
     ----------
-    rng
-        None, a seed or a generator.
-    T
+    rng : None, int or numpy.random.Generator
+        The source of randomness: fresh, a seed or a generator.
+    T : int
         Steps, at least 2.
-    size
+    size : int or tuple of int
         How many sequences.
-    dtype
+    dtype : NumPy dtype
         Of the inputs and targets.
 
     Returns
@@ -77,21 +78,21 @@ def adding_1997(
 ) -> Batch:
     """Add the two marked numbers, as in 1997 (Hochreiter & Schmidhuber 1997, experiment 4).
 
-    Values come from U[-1, 1]. The marker is 1 at one of the first ten steps and at one of the
-    first T/2 - 1 that is left, -1 at the first and the last step, and 0 elsewhere; where the first
-    step was to be marked, X1 counts as 0. The target is 0.5 + (X1 + X2) / 4.
+    Values come from U[-1, 1]. The marker is 1 at one of the first ten steps and at another of the
+    first T/2 - 1, -1 at the first and the last step, and 0 elsewhere. If the first step is drawn to
+    be marked, X1 counts as 0. The target is 0.5 + (X1 + X2) / 4.
 
     Parameters
     ----------
-    rng
-        None, a seed or a generator.
-    T
+    rng : None, int or numpy.random.Generator
+        The source of randomness: fresh, a seed or a generator.
+    T : int
         The shortest length, at least 22; lengths are uniform from T to (1 + spread) T.
-    size
+    size : int or tuple of int
         How many sequences.
-    spread
+    spread : float
         How much longer the longest is.
-    dtype
+    dtype : NumPy dtype
         Of the inputs and targets.
 
     Returns
@@ -126,18 +127,18 @@ def adding_1997(
 def temporal_order(rng: Rng, T: int, size: Size, dtype: DTypeLike = np.float32) -> Batch:
     """Say in which order two symbols came (Pascanu, Mikolov & Bengio 2013, sec. 4.1.1).
 
-    A or B stands at a step in [T/10, 2T/10) and again at one in [5T/10, 6T/10), amid random c, d,
-    e and f. Class v0 + 2 v1 tells the two, with v = 0 for A and 1 for B.
+    A or B comes at a step in [T/10, 2T/10) and again at a step in [5T/10, 6T/10), amid random c, d,
+    e and f. The class is v0 + 2 v1, with v = 0 for A and 1 for B.
 
     Parameters
     ----------
-    rng
-        None, a seed or a generator.
-    T
+    rng : None, int or numpy.random.Generator
+        The source of randomness: fresh, a seed or a generator.
+    T : int
         Steps, at least 10.
-    size
+    size : int or tuple of int
         How many sequences.
-    dtype
+    dtype : NumPy dtype
         Of the inputs.
 
     Returns
@@ -164,21 +165,21 @@ def temporal_order_1997(
 ) -> Batch:
     """Say in which order symbols came (Hochreiter & Schmidhuber 1997, experiments 6a and 6b).
 
-    A sequence starts with E and ends with B, with random a, b, c and d between them, but for X or
-    Y at two steps (three in 6b). Lengths are uniform from T to 1.1 T, and the steps from 10 to 20
-    and 50 to 60 (6b: 10 to 20, 33 to 43, 66 to 76) hundredths of T.
+    A sequence starts with E and ends with B, with random a, b, c and d between them, except X or Y
+    at two steps (three in 6b). Lengths are uniform from T to 1.1 T, and the two steps from 10 to 20
+    and 50 to 60 hundredths of T (6b: 10 to 20, 33 to 43, 66 to 76).
 
     Parameters
     ----------
-    rng
-        None, a seed or a generator.
-    size
+    rng : None, int or numpy.random.Generator
+        The source of randomness: fresh, a seed or a generator.
+    size : int or tuple of int
         How many sequences.
-    T
+    T : int
         The shortest length, at least 10.
-    signals
+    signals : int
         2 for experiment 6a, 3 for 6b.
-    dtype
+    dtype : NumPy dtype
         Of the inputs.
 
     Returns
@@ -189,7 +190,7 @@ def temporal_order_1997(
     Raises
     ------
     ValueError
-        T too short, or another number of signals.
+        T is too short, or `signals` is not 2 or 3.
     """
     check_choice("signals", signals, (2, 3))
     check_size("T", T)
@@ -210,21 +211,21 @@ def temporal_order_1997(
 def copy(rng: Rng, T: int, size: Size, digits: int = 10, dtype: DTypeLike = np.float32) -> Batch:
     """Repeat a string after a delay (Arjovsky, Shah & Bengio 2016, sec. 5.1).
 
-    The input is a string of digits 1 to 8, T - 1 blanks (0), a marker (9) and again as many blanks
-    as digits; the target is blank but for the string at the end. Without memory the best mean
-    cross-entropy is digits · ln 8 / (T + 2 digits).
+    The input is a string of digits 1 to 8, then T - 1 blanks (0), a marker (9) and again as many
+    blanks as digits; the target is blank, except for the string at the end. Without memory the best
+    mean cross-entropy is digits · ln 8 / (T + 2 digits).
 
     Parameters
     ----------
-    rng
-        None, a seed or a generator.
-    T
+    rng : None, int or numpy.random.Generator
+        The source of randomness: fresh, a seed or a generator.
+    T : int
         The delay between the string and its repetition.
-    size
+    size : int or tuple of int
         How many sequences.
-    digits
+    digits : int
         The string's length: 10 in the paper.
-    dtype
+    dtype : NumPy dtype
         Of the inputs.
 
     Returns
@@ -257,17 +258,17 @@ def two_sequence(
 
     Parameters
     ----------
-    rng
-        None, a seed or a generator.
-    T
+    rng : None, int or numpy.random.Generator
+        The source of randomness: fresh, a seed or a generator.
+    T : int
         The shortest length; lengths are uniform from T to (1 + spread) T.
-    size
+    size : int or tuple of int
         How many sequences.
-    N
+    N : int
         Steps that carry the class, at most T.
-    spread
+    spread : float
         How much longer the longest is.
-    dtype
+    dtype : NumPy dtype
         Of the inputs.
 
     Returns
@@ -293,19 +294,19 @@ def two_sequence(
 def long_lag(rng: Rng, q: int, p: int, size: Size, dtype: DTypeLike = np.float64) -> Batch:
     """Recall the second symbol after a long distraction (Hochreiter & Schmidhuber 1997, exp. 2c).
 
-    A sequence is b, then x or y, then q random distractors out of p; from then on each step is a
-    distractor with probability 9/10 or else e, which ends it and asks for x or y. (The paper prints
-    1/10 for both.)
+    A sequence is b, then x or y, then q random distractors out of p. Each later step is a
+    distractor with probability 9/10, or else e, which ends the sequence and asks for x or y. (The
+    paper prints 1/10 for both.)
 
     Parameters
     ----------
-    rng
-        None, a seed or a generator.
-    q, p
+    rng : None, int or numpy.random.Generator
+        The source of randomness: fresh, a seed or a generator.
+    q, p : int
         The least number of distractors, and how many kinds there are.
-    size
+    size : int or tuple of int
         How many sequences.
-    dtype
+    dtype : NumPy dtype
         Of the inputs.
 
     Returns
@@ -378,15 +379,15 @@ class EmbeddedReber:
 
     Parameters
     ----------
-    rng
-        None, a seed or a generator.
-    size
+    rng : None, int or numpy.random.Generator
+        The source of randomness: fresh, a seed or a generator.
+    size : int or tuple of int
         How many streams.
 
     Attributes
     ----------
     state : array of int (*size)
-        Where each stream is in the grammar; 0 is between two strings.
+        Each stream's state in the grammar; 0 is between two strings.
 
     Examples
     --------
@@ -408,18 +409,18 @@ class EmbeddedReber:
 
     @property
     def legal(self) -> NDArray[np.bool_]:
-        """Which symbols may come next in each stream, (*size, 7)."""
+        """Return which symbols may come next in each stream, (*size, 7)."""
         legal: NDArray[np.bool_] = _LEGAL[self.state]
         return legal
 
 
 class Strings(NamedTuple):
-    """Strings to be predicted symbol by symbol; zeros from the end of each on.
+    """Strings to be predicted symbol by symbol, padded with zeros at the end.
 
     Attributes
     ----------
     xs : array (T, *size, 7)
-        The symbols, one-hot, without the last, which has no successor.
+        The symbols, one-hot, without the last symbol, which has no successor.
     targets : array (T, *size, 7)
         The symbol that comes next, one-hot.
     legal : array of bool (T, *size, 7)
@@ -439,11 +440,11 @@ def embedded_reber(rng: Rng, size: Size, dtype: DTypeLike = np.float64) -> Strin
 
     Parameters
     ----------
-    rng
-        None, a seed or a generator.
-    size
+    rng : None, int or numpy.random.Generator
+        The source of randomness: fresh, a seed or a generator.
+    size : int or tuple of int
         How many strings.
-    dtype
+    dtype : NumPy dtype
         Of the inputs and targets.
     """
     stream = EmbeddedReber(rng, size)

@@ -1,4 +1,4 @@
-"""Text as a sequence of characters: a vocabulary, windows to learn from, and a text to start with.
+"""Text as a sequence of characters: a vocabulary, windows to learn from, and a first text.
 
 A character is a one-of-K input, and the next character is the class to predict.
 """
@@ -17,7 +17,7 @@ from npylstm.data.tasks import Batch, Size
 
 
 def load_text(path: str | os.PathLike[str] | None = None) -> str:
-    """Read a UTF-8 file, or the half a million characters that Python's own `help()` can show.
+    """Read a UTF-8 file, or the half a million characters of Python's own `help()`.
 
     Raises
     ------
@@ -27,7 +27,7 @@ def load_text(path: str | os.PathLike[str] | None = None) -> str:
         It is not UTF-8.
     """
     if path is None:
-        from pydoc_data.topics import topics  # English about Python: every Python carries it
+        from pydoc_data.topics import topics  # English about Python, in every Python
 
         return "\n\n".join(topics.values())
     try:
@@ -43,12 +43,12 @@ class Vocabulary:
     Attributes
     ----------
     characters : str
-        Each character once; its number is its place in here.
+        Each character once; its number is its place in this string.
 
     Raises
     ------
     ValueError
-        No characters, or one that is there twice.
+        There are no characters, or one occurs twice.
 
     Examples
     --------
@@ -79,7 +79,7 @@ class Vocabulary:
         Raises
         ------
         ValueError
-            A character that is not in the vocabulary.
+            A character is not in the vocabulary.
         """
         numbers = {character: k for k, character in enumerate(self.characters)}
         if unknown := set(text) - numbers.keys():
@@ -92,7 +92,7 @@ class Vocabulary:
         Raises
         ------
         ValueError
-            A number that is not in the vocabulary.
+            A number is not in the vocabulary.
         """
         numbers = [int(code) for code in codes]
         if numbers and not 0 <= min(numbers) <= max(numbers) < len(self):
@@ -105,21 +105,21 @@ class Vocabulary:
 def windows(
     rng: Rng, codes: ArrayLike, K: int, T: int, size: Size, dtype: DTypeLike = np.float32
 ) -> Batch:
-    """Cut windows out of a text at random places; at every step the target is what comes next.
+    """Cut windows out of a text at random places; the target is the next character at every step.
 
     Parameters
     ----------
-    rng
-        None, a seed or a generator.
-    codes
-        The text as character numbers, (N,).
-    K
+    rng : None, int or numpy.random.Generator
+        The source of randomness: fresh, a seed or a generator.
+    codes : array of int (N,)
+        The text as character numbers.
+    K : int
         How many characters there are.
-    T
+    T : int
         Steps, less than N.
-    size
+    size : int or tuple of int
         How many windows.
-    dtype
+    dtype : NumPy dtype
         Of the inputs.
 
     Returns
@@ -129,7 +129,7 @@ def windows(
     Raises
     ------
     ValueError
-        A text that is not longer than T.
+        The text is not longer than T.
     """
     codes = np.asarray(codes)
     check_size("T", T)

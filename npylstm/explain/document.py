@@ -19,7 +19,7 @@ from npylstm.sequence import Lengths
 
 @dataclass(frozen=True, eq=False)
 class Page:
-    """A page, which a notebook shows where it stands.
+    """A page; a notebook shows it below the cell that returns it.
 
     Attributes
     ----------
@@ -63,9 +63,10 @@ def page(
 ) -> Page:
     """Make a page on which every number of one sequence can be walked, forward and back.
 
-    It shows one cell of the model at work on one sequence: LSTM, RNN and GRU cells with a drawing,
-    equations and lines of code; any other cell with what passes through it and its source. All is
-    computed here, in float64 and without dropout or truncation; the page only shows.
+    It shows one cell of the model at work on one sequence. LSTM, RNN and GRU cells have a drawing,
+    equations and lines of code; any other cell has what passes through it and its source. All
+    numbers are computed here, in float64 and without dropout or truncation; the page only shows
+    them.
 
     Parameters
     ----------
@@ -82,11 +83,11 @@ def page(
     sequence : int
         Which sequence of the batch. Its loss is its own, not the mean over the batch.
     cell : int
-        Which of `model.recurrent.cells`; by default the last. One that reads backwards counts its
-        own steps.
+        Which of `model.recurrent.cells`; by default the last. A cell that reads backwards counts
+        its own steps.
     rnn : tuple of (model, params), optional
-        A tanh RNN that was trained in the same way on the same inputs: its gradient is drawn
-        beside the cell's. By default it is an RNN before any training.
+        A tanh RNN, trained in the same way on the same inputs. Its gradient is drawn beside the
+        cell's. By default it is an RNN before any training.
 
     Returns
     -------
@@ -110,7 +111,7 @@ def assemble(data: dict[str, Any]) -> str:
     html = _read("template.html")
     for name, text in parts.items():
         if name.endswith(".json"):
-            text = text.replace("<", "\\u003c")  # no text of a user's ends the script
+            text = text.replace("<", "\\u003c")  # no text of the user can end the script
         html = html.replace(f"<!-- {name} -->", text)
     return html
 

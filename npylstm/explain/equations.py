@@ -37,8 +37,8 @@ class Row:
     name : str
         What it defines.
     formula : str
-        Of names defined before. With `@` it is a product of matrices, which has too many terms to
-        be shown with numbers.
+        It uses names defined before. With `@` it is a product of matrices, which has too many terms
+        to be shown with numbers.
     place : str
         The method of the cell and the variable, or `return`, whose line computes it.
     uses : tuple of str
@@ -53,16 +53,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Mistake:
-    """One term left out of the backward pass, as the exercises' checker knows it too.
+    """One term left out of the backward pass; the exercises' checker knows the same mistakes.
 
     Attributes
     ----------
     name : str
         What it is called on the page.
     old, new : str
-        A piece of `backward`, and what stands in its place.
+        A piece of `backward`, and what replaces it.
     formulas : dict of str
-        How the equations then read that change, by name; the first is where it was made.
+        The equations that change, by name, as they then read; the first is where it was made.
     """
 
     name: str
@@ -102,12 +102,12 @@ class Explanation:
 
 
 def evaluate(explained: Explanation, params: Params, cell: Cell, seen: Values) -> Values:
-    """Work out every equation, and return what was seen together with what they add.
+    """Work out every equation, and return what was seen and what the equations add.
 
     Raises
     ------
     ArithmeticError
-        An equation does not give what the cell computed: the two have parted.
+        An equation does not give what the cell computed: the two disagree.
     """
     values: dict[str, Any] = seen | constants(params, cell)
     for row in explained.rows:
@@ -149,7 +149,7 @@ def digits(row: Row, values: dict[str, Any], functions: dict[str, Function]) -> 
 
 
 def _rounded(a: Any, count: int) -> tuple[Any, Any]:
-    """Round to `count` significant digits; return also what one in the last digit is worth."""
+    """Round to `count` significant digits; return also the value of one in the last digit."""
     with np.errstate(divide="ignore"):
         exponent = np.floor(np.log10(np.abs(a)))
     unit = 10.0 ** np.maximum(exponent - count + 1, -300)  # below it numbers lose digits

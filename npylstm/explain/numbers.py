@@ -9,15 +9,15 @@ params          `W_x`, `W_h`, `b`, ... as in the package; `head` holds `W_y` and
 xs              (T, D), what the cell read
 gates           by name, each (T, H); for an LSTM `i`, `f`, `o`, `g`
 states          by name, each (T+1, H), the initial state first; for an LSTM `h` and `c`
-doutputs        (T, H), what the loss, or the layer above, injects at each step
-dstates         by name, (T, H), ∂L/∂h_t and ∂L/∂c_t in full, by way of h_t too
+doutputs        (T, H), the gradient that the loss, or the layer above, injects at each step
+dstates         by name, (T, H), ∂L/∂h_t and ∂L/∂c_t in full, through h_t too
 dgates          by gate, (T, H), ∂L/∂z
 dxs             (T, D)
 loss            L of this sequence; beside it `targets`, `outputs` and the `loss_function`
-values          what else an equation needs, by name, (T, H), or (1, H) if it never changes
+values          other arrays of the equations, by name, (T, H), or (1, H) if it never changes
 equations       by name: the formula, the digits that make it come out, its line of code
 code            the source of a cell whose equations are not known
-norms           Euclidean norms of `dh` and `dc` over the units, (T,); `rnn` has those of an RNN
+norms           Euclidean norms of `dh` and `dc` over the units, (T,); `rnn` has an RNN's norms
 what_if         the norms with another bias of the gate that keeps the state
 broken          the gradients with one term of the backward pass left out
 =============== ====================================================================================
@@ -47,7 +47,7 @@ BIASES = np.arange(-2, 5.5, 0.5)
 """The biases that the page has computed beforehand."""
 
 LIMIT = 4_000_000
-"""How many numbers a page may hold; each takes some 15 bytes."""
+"""How many numbers a page may hold; each takes about 15 bytes."""
 
 _PER_UNIT = 100  # numbers for each unit at each step, all equations and mistakes together
 
@@ -62,13 +62,14 @@ def numbers(example: Example, cell: int = -1, rnn: Example | None = None) -> dic
     cell : int
         Which of the model's cells.
     rnn : Example, optional
-        A tanh RNN trained in the same way. Without it the curve beside is a new RNN's, which reads
-        what the cell reads and gets the same gradient from above.
+        A tanh RNN trained in the same way. Without it the page draws the curve of a new RNN, which
+        reads what the cell reads and gets the same gradient from above.
 
     Raises
     ------
     ValueError
-        No such cell, numbers that are not finite, or more of them than a page can hold.
+        The model has no such cell, a number is not finite, or there are more numbers than a page
+        can hold.
     """
     _check_size(example)
     seen = example.record(cell)
@@ -135,10 +136,10 @@ def _values(explained: Explanation | None, seen: Recording) -> Values:
 
 
 def _others(explained: Explanation | None, seen: Recording, values: Values) -> dict[str, Any]:
-    """Return what stands nowhere else in the JSON, and the biases, which never change."""
+    """Return what is nowhere else in the JSON, and the biases, which never change."""
     states = type(seen.cell.zero_state(seen.xs))._fields
     told = {"x", "dx", "doutput", *seen.cell.gates, *(f"dz_{gate}" for gate in seen.cell.gates)}
-    for s in states:  # what a step gets from the steps beside it, the page finds there
+    for s in states:  # the page finds what a step gets from its neighbours in those steps
         told |= {s, f"{s}_prev", f"d{s}", f"d{s}_next"}
     parts = constants(seen.params, seen.cell) if explained else {}
     biases = {name: b[None] for name, b in parts.items() if b.ndim == 1}
@@ -190,7 +191,7 @@ def _what_if(
 ) -> dict[str, Any] | None:
     """Return the norms of the gradient with other biases of the gate that keeps the state.
 
-    All else is as it was: each bias of that gate is moved by as much as its start would be.
+    Nothing else changes: each bias of that gate moves by as much as its initial value would.
     """
     if not explained.keep:
         return None
@@ -238,7 +239,7 @@ _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
 def _plain(value: Any, exact: bool = False) -> Any:
-    """Return arrays as lists, of 12 significant digits or exact, and all else as it is."""
+    """Return arrays as lists, of 12 significant digits or exact, and other values as they are."""
     if isinstance(value, dict):
         return {name: _plain(item, exact) for name, item in value.items()}
     if isinstance(value, list):

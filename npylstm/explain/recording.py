@@ -33,11 +33,11 @@ class Recording:
     xs : array (T, D)
         What it read.
     doutputs : array (T, H)
-        ∂L/∂h_t by what reads h_t above it: the head, or another layer.
+        ∂L/∂h_t from the head or the layer above, which reads h_t.
     loss : float
         The sequence's own loss L.
     outputs : array (K,), or (T, K) with `every_step`
-        What the model answered.
+        The model's outputs.
     values : dict of arrays (T, width)
         See `walk`.
     """
@@ -54,7 +54,7 @@ class Recording:
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A model with one sequence to read and what it should have answered, checked.
+    """A model, one sequence for it to read, and the right answer; all are checked.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ class Example:
         lengths: Lengths = None,
         sequence: int = 0,
     ) -> "Example":
-        """Take sequence number `sequence` out of a batch, as it is without its padding."""
+        """Take sequence number `sequence` out of a batch, without its padding."""
         if not isinstance(model, SequenceModel):
             raise TypeError(f"model must be a SequenceModel, got {type(model).__name__}")
         check_array("xs", xs, ("T", "B", model.recurrent.input_size))
@@ -126,7 +126,7 @@ class Example:
         Raises
         ------
         ValueError
-            There is no such cell; a number on the way is not finite.
+            There is no such cell, or a number on the way is not finite.
         """
         watched, cells = watch(self.model)
         check_index("cell", cell, len(cells), low=-len(cells))
@@ -152,14 +152,14 @@ class Example:
 
 
 def walk(cell: Cell, params: Params, xs: Array, doutputs: Array) -> Values:
-    """Run a cell over xs (T, D) and back from doutputs (T, H); return all that could be seen.
+    """Run a cell over xs (T, D) and back from doutputs (T, H); return everything that was seen.
 
     Returns
     -------
     dict of arrays (T, width)
-        What the cell's cache holds, under the names there; of each part s of the state `s` after
-        the step and `s_prev` before it; `dh`, all that reaches h_t; `ds_next`, what reaches s from
-        the step after it, and `ds_prev`, what goes on to the step before; `dz_i`, ... for each
+        What the cell's cache holds, under the same names. For each part s of the state: `s` after
+        the step, `s_prev` before it, `ds_next`, which reaches s from the step after, and `ds_prev`,
+        which goes on to the step before. Also `dh`, all that reaches h_t; `dz_i`, ... for each
         gate; and `dx`.
     """
     watched = WatchedCell(cell.input_size, cell.hidden_size, cell)

@@ -1,4 +1,4 @@
-"""The page of a training run, and that of a network trained on the spot."""
+"""The page of a training run, or of a network trained on the spot."""
 
 import json
 import os
@@ -16,13 +16,13 @@ from npylstm.models import SequenceModel, load_model
 from npylstm.training import Examples, RunSettings
 
 QUICK = RunSettings(epochs=8, learning_rate=0.003)
-"""What is trained where there is no run: within seconds on the digits in the package."""
+"""The settings used without a run: training on the package's digits takes seconds."""
 
 Report = Callable[[str, int, int], None]
 
 
 class RunPage:
-    """What a page is made from: a trained network and a test digit.
+    """The trained network and the test digit that a page is made from.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class RunPage:
     OSError
         The folder or its data cannot be read.
     ValueError
-        The folder is no finished run, or there is no such digit.
+        The folder does not hold a finished run, or there is no such digit.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None, digit: int = 0) -> None:
@@ -49,7 +49,7 @@ class RunPage:
         self._digit = slice(digit, digit + 1)
 
     def make(self, report: Report | None = None) -> Page:
-        """Train what is to be trained, the RNN beside it above all, and make the page.
+        """Train what still needs training, such as the RNN shown beside the cell; make the page.
 
         Parameters
         ----------
@@ -64,7 +64,7 @@ class RunPage:
         model, params = self._trained or self._train(self.settings, report)
         rnn = None
         if not isinstance(model.recurrent.cells[-1], RNNCell):
-            with suppress(FloatingPointError):  # where the settings suit the cell alone
+            with suppress(FloatingPointError):  # the settings may suit the cell alone
                 rnn = self._train(_as_rnn(self.settings), report)
         test = self._mnist.test
         xs = row_sequences(test.images[self._digit], self.settings.dtype)

@@ -69,7 +69,7 @@ def with_mistake(cell: Cell, old: str, new: str) -> Cell:
     Raises
     ------
     LookupError
-        The expression does not stand there exactly once.
+        The expression does not occur there exactly once.
     """
     kind = type(cell)
     _, tree = read(kind.backward)
@@ -77,7 +77,7 @@ def with_mistake(cell: Cell, old: str, new: str) -> Cell:
     tree = ast.fix_missing_locations(exchange.visit(tree))
     if exchange.count != 1:
         raise LookupError(
-            f"{old!r} must stand once in {kind.__name__}.backward, but does {exchange.count} times"
+            f"{old!r} must occur once in {kind.__name__}.backward, got {exchange.count} times"
         )
     namespace = dict(kind.backward.__globals__)
     exec(compile(tree, f"<{kind.__name__} with {new!r} for {old!r}>", "exec"), namespace)
@@ -87,7 +87,7 @@ def with_mistake(cell: Cell, old: str, new: str) -> Cell:
 
 
 class _Exchange(ast.NodeTransformer):
-    """Puts one expression in the place of every other that reads like `old`."""
+    """Puts one expression in place of every expression that reads like `old`."""
 
     def __init__(self, old: str, new: ast.expr) -> None:
         self.old, self.new, self.count = old, new, 0
@@ -105,7 +105,7 @@ def _expression(text: str) -> ast.expr:
 
 
 def _computes(node: ast.stmt, target: str, uses: set[str]) -> bool:
-    """Whether a statement assigns `target`, or returns, and its right-hand side holds `uses`."""
+    """Return whether a statement assigns `target` (or returns) from a right side with `uses`."""
     match node:
         case ast.Return(value=ast.expr() as value):
             assigned = {"return"}

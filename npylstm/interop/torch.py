@@ -53,6 +53,7 @@ def to_torch(
 
     Examples
     --------
+    >>> import torch
     >>> cell = LSTMCell(input_size=3, hidden_size=4)
     >>> state_dict = to_torch(cell, cell.init(rng=0))
     >>> module = torch.nn.LSTM(3, 4, dtype=torch.float64)

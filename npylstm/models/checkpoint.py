@@ -31,7 +31,7 @@ _ENDING = re.compile(rb"npylstm checkpoint (\d+) SHA-256 ([0-9a-f]{64})\Z")
 def save(
     path: str | os.PathLike[str], arrays: Mapping[str, Array], meta: Mapping[str, Any]
 ) -> None:
-    """Write arrays and meta data to one file, which takes the place of an older one when whole.
+    """Write arrays and meta data to one file; it replaces an older file once it is whole.
 
     Parameters
     ----------
@@ -41,14 +41,14 @@ def save(
         NumPy or CuPy arrays of any shape, of numbers, dates or strings. A name may have several
         parts, such as `"params/W_x"`.
     meta : dict
-        What JSON can hold: it turns tuples into lists and keys into strings.
+        Data that JSON can hold; it turns tuples into lists and keys into strings.
 
     Raises
     ------
     TypeError
         `meta` holds something else.
     ValueError
-        An array of objects or records, or a name that an archive cannot hold.
+        An array holds objects or records, or an archive cannot hold its name.
     OSError
         The file cannot be written (no space, no permission, no such folder); the older one is
         still there.
@@ -111,7 +111,7 @@ def _encode(name: str, array: np.ndarray[Any, Any]) -> bytes:
 
 
 def _decode(content: bytes) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
-    """Take an intact checkpoint apart, trusting no size that it states."""
+    """Take an intact checkpoint apart; trust no size that it states."""
     with ZipFile(BytesIO(content)) as archive:
         entries = archive.infolist()
         if any(entry.compress_type != ZIP_STORED for entry in entries):
@@ -121,7 +121,7 @@ def _decode(content: bytes) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, 
         contents = {entry.filename: archive.read(entry) for entry in entries}
     meta = json.loads(contents.pop(_META))
     if not isinstance(meta, dict):
-        raise ValueError("its meta data are no JSON object")
+        raise ValueError("its meta data are not a JSON object")
     arrays = {name.removesuffix(".npy"): _decode_array(npy) for name, npy in contents.items()}
     return arrays, meta
 
@@ -130,6 +130,6 @@ def _decode_array(npy: bytes) -> np.ndarray[Any, Any]:
     stream = BytesIO(npy)
     np.lib.format.read_magic(stream)
     shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
-    # A view of the bytes there are: objects are refused, and so is a shape that promises more.
+    # A view of the file's bytes: objects are refused, and so is a shape that promises more.
     values = np.frombuffer(npy, dtype, offset=stream.tell())
     return values.reshape(shape, order="F" if fortran_order else "C").copy(order="K")

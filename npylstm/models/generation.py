@@ -27,7 +27,7 @@ def generate(
     Parameters
     ----------
     model : SequenceModel
-        One that predicts the next of K symbols at every step and reads forwards only: it has
+        It must predict the next of K symbols at every step and read forwards only: it has
         `every_step=True`, the loss `"cross_entropy"`, and K inputs and K outputs.
     params : dict of arrays
         Its parameters.
@@ -36,8 +36,8 @@ def generate(
     length : int
         How many symbols to add.
     temperature : float
-        Above 0. At 1 the model's own probabilities hold; below, the likely becomes likelier; above,
-        all symbols become more alike.
+        Above 0. At 1 the model's own probabilities hold. Below 1, likely symbols become likelier;
+        above 1, the probabilities become more equal.
     rng : None, int or numpy.random.Generator
         The source of the draws.
 
@@ -49,8 +49,8 @@ def generate(
     Raises
     ------
     ValueError
-        A model of another kind, an empty prompt or one of other numbers, a length below one, a
-        temperature that is not above 0.
+        The model is of another kind, the prompt is empty or has other numbers, the length is below
+        one, or the temperature is not above 0.
     """
     K = model.output_size
     if not model.every_step or model.loss != "cross_entropy" or model.recurrent.input_size != K:

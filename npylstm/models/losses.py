@@ -1,8 +1,8 @@
-"""Loss functions: the value, and its gradient with respect to what the network puts out.
+"""Loss functions: the value, and its gradient with respect to the network's outputs.
 
-Every loss is a weighted sum over the batch, the last axis but one; the weights are 1/B, which makes
-it the mean, unless they are given. Axes in front (time, independent networks) are kept: one value
-for each, and the gradient is that of each value alone.
+Every loss is a weighted sum over the batch, the last axis but one. By default the weights are 1/B,
+so the loss is the mean. Axes in front (time, independent networks) are kept: each entry has a value
+of its own, and the gradient of that value alone.
 """
 
 from typing import Any
@@ -14,7 +14,7 @@ from npylstm.checks import check_array
 
 
 def softmax(logits: Array) -> Array:
-    """Softmax over the last axis, stable for logits of any size."""
+    """Return the softmax over the last axis, stable for logits of any size."""
     exp = array_module(logits).exp(logits - _largest(logits))
     total: Array = exp.sum(axis=-1, keepdims=True)
     return exp / total
@@ -35,8 +35,8 @@ def softmax_cross_entropy(
     logits : array (..., B, K)
         The network's outputs before the softmax.
     labels : array (..., B) of int, or (..., B, K)
-        Class numbers 0 to K - 1, or a probability for each class; these must sum to 1, for
-        dlogits is the gradient of L only then.
+        Class numbers 0 to K - 1, or a probability for each class. Probabilities must sum to 1,
+        because dlogits is the gradient of L only then.
     weights : array (..., B), optional
         w, 1/B by default.
 
@@ -50,10 +50,10 @@ def softmax_cross_entropy(
     Raises
     ------
     TypeError
-        Logits that are not floating-point numbers, labels that are no array.
+        Logits are not floating-point numbers, or labels are not an array.
     ValueError
-        Labels or weights of another shape, class numbers outside 0..K-1, or an empty batch without
-        weights.
+        Labels or weights have another shape, class numbers are outside 0..K-1, or the batch is
+        empty and has no weights.
     """
     check_array("logits", logits, ("B", "K"))
     _check_is_array("labels", labels)
@@ -109,9 +109,9 @@ def mean_squared_error(
     Raises
     ------
     TypeError
-        Outputs that are not floating-point numbers, targets that are no array.
+        Outputs are not floating-point numbers, or targets are not an array.
     ValueError
-        Targets or weights of another shape, or an empty batch without weights.
+        Targets or weights have another shape, or the batch is empty and has no weights.
     """
     check_array("outputs", outputs, ("B", "K"))
     _check_is_array("targets", targets)
@@ -134,7 +134,7 @@ def _row_weights(name: str, rows: Array, weights: Array | None) -> Any:
         _check_shape("weights", weights, rows.shape[:-1])
         return weights.astype(rows.dtype)[..., None]
     if rows.shape[-2] == 0:
-        raise ValueError(f"{name} must have a row at least to take a mean, got {rows.shape}")
+        raise ValueError(f"{name} must have at least one row for a mean, got {rows.shape}")
     return 1 / rows.shape[-2]
 
 

@@ -49,7 +49,7 @@ class SequenceModel:
     Raises
     ------
     ValueError
-        An output size below one, an unknown loss, a negative standard deviation.
+        The output size is below one, the loss is unknown, or the standard deviation is negative.
     """
 
     layer: Layer | Cell
@@ -101,13 +101,15 @@ class SequenceModel:
     def predict_segment(
         self, params: Params, xs: Array, state0: Any, lengths: Lengths = None
     ) -> tuple[Array, Any]:
-        """Return y, as `predict` does, and the state after it, to go on from with the next segment.
+        """Return y, as `predict` does, and the state after it, which starts the next segment.
 
         Parameters
         ----------
-        params, xs, lengths
+        params : dict of arrays
+        xs : array (T, B, D)
+        lengths : sequence of int (B,), optional
             As in `predict`.
-        state0
+        state0 : optional
             The state that the segment before left, or None for zeros.
 
         Returns
@@ -133,7 +135,9 @@ class SequenceModel:
 
         Parameters
         ----------
-        params, xs, lengths
+        params : dict of arrays
+        xs : array (T, B, D)
+        lengths : sequence of int (B,), optional
             As in `predict`.
         targets : array (B,) of int or (B, K); with `every_step` (T, B) or (T, B, K)
             Labels or values, as the loss takes them.
@@ -151,7 +155,7 @@ class SequenceModel:
         Raises
         ------
         TypeError, ValueError
-            Parameters, inputs, targets or lengths that do not fit.
+            Parameters, inputs, targets or lengths do not fit.
         """
         loss, grads, _ = self.train_segment(params, xs, targets, None, lengths, rng)
         return loss, grads
@@ -167,15 +171,18 @@ class SequenceModel:
     ) -> tuple[Array, Params, Any]:
         """Return loss and gradients of one segment of a longer sequence, and the state after it.
 
-        Truncated back-propagation through time with carried state: a long sequence is cut into
-        segments, each starts from the state that the one before left, and no gradient crosses the
-        cut (Williams & Peng 1990, with k1 = k2 = T).
+        This is truncated back-propagation through time with carried state. A long sequence is cut
+        into segments; each starts from the state that the segment before left, and no gradient
+        crosses the cut (Williams & Peng 1990, with k1 = k2 = T).
 
         Parameters
         ----------
-        params, xs, targets, lengths, rng
+        params : dict of arrays
+        xs, targets : array
+        lengths : sequence of int (B,), optional
+        rng : None, int or numpy.random.Generator
             As in `loss_and_grads`.
-        state0
+        state0 : optional
             The state that the segment before left, or None for zeros.
 
         Returns
@@ -265,9 +272,9 @@ def _last_step(outputs: Array, lengths: Lengths) -> AnyArray:
 
 
 def _check_targets(targets: Any, y: Array) -> None:
-    """Raise TypeError or ValueError unless there are targets for y: labels, or rows like its own.
+    """Raise TypeError or ValueError unless targets fit y: labels, or rows like its own.
 
-    Which of the two, and what stands in them, is for the loss to check.
+    The loss checks which of the two it takes, and their values.
     """
     if not hasattr(targets, "shape"):
         raise TypeError(f"targets must be an array, got {type(targets).__name__}")
@@ -277,7 +284,7 @@ def _check_targets(targets: Any, y: Array) -> None:
 
 
 def _without_padding(targets: AnyArray, y: Array, lengths: Lengths) -> AnyArray:
-    """Return targets (T, B) or (T, B, K) with zeros past each sequence's end, whatever is there."""
+    """Return targets (T, B) or (T, B, K) with zeros past each sequence's end."""
     if lengths is None:
         return targets
     alive = alive_mask(y, lengths)

@@ -50,7 +50,7 @@ Part = TypeVar("Part", bound=type)
 def register(part: Part) -> Part:
     """Let models with a cell or layer of your own be saved and loaded; a class decorator.
 
-    A file names the class; who loads it registers the same class first.
+    A file names the class; register the same class before you load the file.
 
     Parameters
     ----------
@@ -60,17 +60,18 @@ def register(part: Part) -> Part:
     Returns
     -------
     type
-        The same.
+        The same class.
 
     Raises
     ------
     TypeError
-        Not a class of this kind.
+        `part` is not a class of this kind.
     ValueError
         Another class has its name.
 
     Examples
     --------
+    >>> from dataclasses import dataclass
     >>> @register
     ... @dataclass(frozen=True)
     ... class SlowCell(RNNCell):
@@ -85,7 +86,7 @@ def register(part: Part) -> Part:
             f"part must be a class that is a Cell or a Layer and a frozen dataclass, got {part!r}"
         )
     name, known = part.__name__, CLASSES.get(part.__name__)
-    # A cell of a notebook that is run again makes the class anew.
+    # A notebook cell that runs again makes the class anew.
     if known is not None and (known.__module__, known.__qualname__) != (
         part.__module__, part.__qualname__,
     ):  # fmt: skip
@@ -110,7 +111,7 @@ def from_config(config: Any) -> Any:
     Raises
     ------
     ValueError
-        A class that is not in `CLASSES`, or fields that it does not have or cannot take.
+        The class is not in `CLASSES`, or does not have or cannot take a field.
     """
     if isinstance(config, list):
         return tuple(from_config(item) for item in config)
@@ -135,8 +136,8 @@ def save_model(path: str | os.PathLike[str], model: SequenceModel, params: Param
     Raises
     ------
     ValueError
-        A model that could not be loaded again, because of a class that is not registered or a
-        field that is no plain data; parameters that do not fit the model.
+        The model could not be loaded again, because a class is not registered or a field is not
+        plain data; or the parameters do not fit the model.
     OSError
         The file cannot be written.
     """
@@ -146,7 +147,7 @@ def save_model(path: str | os.PathLike[str], model: SequenceModel, params: Param
 
 
 def check_can_be_saved(model: SequenceModel | Layer | Cell) -> None:
-    """Raise ValueError unless what `to_config` says of a model makes the same model again."""
+    """Raise ValueError unless the description of `to_config` makes the same model again."""
     config = to_config(model)
     for part in _classes(model):
         if CLASSES.get(part.__name__) is not part:
@@ -191,10 +192,10 @@ def load_model(path: str | os.PathLike[str]) -> tuple[SequenceModel, Params]:
     """
     params, meta = checkpoint.load(path)
     if "model" not in meta:
-        raise ValueError(f"{os.fspath(path)} holds no model; that of a run is its model.npz")
+        raise ValueError(f"{os.fspath(path)} holds no model; a run's model is its model.npz")
     try:
         model = from_config(meta["model"])
         model.check(params)
-    except Exception as error:  # a description made to fool us can go wrong in any way
+    except Exception as error:  # a malicious description can go wrong in any way
         raise ValueError(f"{os.fspath(path)} holds no sound model: {error}") from error
     return model, params

@@ -1,4 +1,4 @@
-"""Figures from plain results. Every function draws into what it is given, and returns it."""
+"""Figures from plain results. Every function draws into its axes or figure, and returns it."""
 
 from npylstm.plots.classroom import plot_counts
 from npylstm.plots.diagrams import (

@@ -1,4 +1,4 @@
-"""Diagrams of a cell and of a network unrolled in time, in the letters that the code uses."""
+"""Diagrams of a cell and of a network unrolled in time, with the letters of the code."""
 
 import itertools
 import os
@@ -29,7 +29,7 @@ def _box(ax: Axes, at: Point, text: str, round_: bool = False) -> None:
 
 
 def _line(ax: Axes, *points: Point, label: str = "", at: Point | None = None) -> None:
-    """Draw a path of what flows forward, with an arrow at its end and perhaps its name."""
+    """Draw a path that a value takes forward, with an arrow at its end and perhaps its name."""
     xs, ys = zip(*points[:-1], strict=True)
     ax.plot(xs, ys, color=INK, linewidth=1.2, zorder=1, solid_joinstyle="round")
     ax.annotate("", points[-1], points[-2], arrowprops=ARROW | {"color": INK}, zorder=1)
@@ -38,7 +38,7 @@ def _line(ax: Axes, *points: Point, label: str = "", at: Point | None = None) ->
 
 
 def _back(ax: Axes, start: Point, end: Point, label: str, lift: float = 0.25) -> None:
-    """Draw where a gradient flows: dashed, against the time."""
+    """Draw the path of a gradient: dashed, backwards in time."""
     arrow = ARROW | {"color": BACK, "linestyle": (0, (4, 2))}
     ax.annotate("", end, start, arrowprops=arrow, zorder=2)
     x, y = (start[0] + end[0]) / 2, (start[1] + end[1]) / 2
@@ -58,7 +58,7 @@ def lstm_cell_diagram(ax: Axes) -> Axes:
     for gate, x in gates.items():
         _box(ax, (x, 2.2), "tanh" if gate == "g" else "σ")
         _line(ax, (x, 0.9), (x, 1.8))
-    # what all gates read: x and h_prev
+    # all gates read x and h_prev
     ax.plot([1.0, gates["o"]], [0.9, 0.9], color=INK, linewidth=1.2)
     _line(ax, (1.6, 0.1), (1.6, 0.9), label="x", at=(1.6, -0.15))
     ax.text(0.55, 0.9, "h_prev", ha="center", va="center", fontsize=10)
@@ -95,7 +95,7 @@ def lstm_cell_diagram(ax: Axes) -> Axes:
 
 
 def _unrolled(ax: Axes, steps: int) -> list[float]:
-    """Draw `steps` copies of a cell, the loss over the last, and return where they stand."""
+    """Draw `steps` copies of a cell, the loss above the last; return the places of the copies."""
     places = [1.6 + 2.4 * t for t in range(steps)]
     for t, x in enumerate(places):
         name = str(t) if t < steps - 1 else "T-1"
@@ -113,7 +113,7 @@ def _unrolled(ax: Axes, steps: int) -> list[float]:
 
 
 def unrolled_diagram(ax: Axes) -> Axes:
-    """Draw a network unrolled in time, and the gradient's way back: the same weights at every step.
+    """Draw a network unrolled in time and the gradient's way back, with one set of weights.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ def unrolled_diagram(ax: Axes) -> Axes:
 
 
 def truncation_diagram(ax: Axes) -> Axes:
-    """Draw truncated back-propagation, BPTT(k2; k1): each error goes back k2 steps and no further.
+    """Draw truncated back-propagation, BPTT(k2; k1): each error goes back at most k2 steps.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """Figures of the gradient laboratory. Every function draws into axes, and returns them.
 
-Like those of `npylstm.plots.runs` they can be read by colour-blind readers and in grey.
+Colour-blind readers can read them, and so can readers of a grey print.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,8 +28,8 @@ def plot_against_lag(
     ax : Axes
         Where to draw.
     lines : dict of array (L,) or (L, B)
-        For each line its values at lags 0 to L - 1; of several sequences the median and the range
-        of the middle 80 %. NaN is no value, and zero has no place on a logarithmic axis.
+        For each line its values at lags 0 to L - 1. For B sequences the median and the middle 80 %
+        are drawn. NaN and zero are not drawn; a logarithmic axis has no zero.
     title, ylabel : str
         What it shows.
     """
@@ -61,9 +61,9 @@ def plot_training_map(
     Parameters
     ----------
     ax : Axes
-        Where to draw; `ax.collections[0]` has the colours, for a colour bar.
+        Where to draw; `ax.collections[0]` has the colours that a colour bar needs.
     updates : array (N,)
-        After how many updates it was measured.
+        The number of updates before each measurement.
     norms : array (N, L)
         Gradient norms at lags 0 to L - 1.
     accuracy : array (N,)
@@ -99,7 +99,7 @@ def plot_singular_values(ax: Axes, spectra: Mapping[str, NDArray[Any]], title: s
     ax : Axes
         Where to draw.
     spectra : dict of array (n,)
-        Singular values by the name of the matrix; those that are zero are left out.
+        Singular values by the name of the matrix; zeros are left out.
     title : str
         What it shows.
     """
@@ -135,8 +135,8 @@ def plot_cliff(
     error : array (N, M)
         The error at every point.
     paths : dict of array (K, 2)
-        Two of them: the w and b after each step. The second is drawn over the first; a jump out of
-        the picture is drawn to its edge.
+        Two paths: w and b after each step. The second is drawn over the first; a jump out of the
+        picture is drawn to its edge.
     title : str
         What it shows.
     """
@@ -156,7 +156,7 @@ def plot_cliff(
 def plot_trace(
     ax: Axes, trace: NDArray[Any], title: str, limits: tuple[float, float] = (0, 1)
 ) -> Axes:
-    """Draw what every unit does at every step of one sequence.
+    """Draw every unit's activation at every step of one sequence.
 
     Parameters
     ----------
@@ -201,7 +201,7 @@ def plot_activations(ax: Axes, gates: Mapping[str, NDArray[Any]], title: str) ->
 
 
 def plot_half_lives(ax: Axes, half_lives: Mapping[str, NDArray[Any]], title: str) -> Axes:
-    """Draw how long the units of networks remember, from the most forgetful one up.
+    """Draw how long the units of networks remember, from the most forgetful unit up.
 
     Parameters
     ----------
@@ -238,7 +238,7 @@ def plot_truncation(
     lengths : array (K,)
         Truncation lengths.
     lines : dict of array (K,)
-        What is measured, by the network's name.
+        The measured values, by the network's name.
     title, ylabel : str
         What it shows.
     """

@@ -1,7 +1,7 @@
-"""Figures from plain results. Every function draws into what it is given, and returns it.
+"""Figures of training runs. Every function draws into its axes or figure, and returns it.
 
-The colours are told apart by colour-blind readers (Okabe & Ito 2008; cividis), and the lines in
-grey print, too, by their style and markers.
+Colour-blind readers can tell the colours apart (Okabe & Ito 2008; cividis). In grey print the lines
+differ by their style and markers.
 """
 
 from collections.abc import Mapping
@@ -67,21 +67,21 @@ def plot_accuracy(ax: Axes, epochs: ArrayLike, accuracy: ArrayLike) -> Axes:
 
 
 def plot_confusion(ax: Axes, labels: NDArray[Any], predictions: NDArray[Any], classes: int) -> Axes:
-    """Draw how often each class is taken for each other one.
+    """Draw how often each class is mistaken for each other class.
 
     Parameters
     ----------
     ax : Axes
         Where to draw.
     labels, predictions : array (N,) of int
-        The right class numbers, and those that were given.
+        The right class numbers, and the network's.
     classes : int
         K, how many classes there are.
     """
     counts = np.zeros((classes, classes), int)
     np.add.at(counts, (labels, predictions), 1)
     wrong = counts * (1 - np.eye(classes, dtype=int))
-    image = ax.imshow(wrong, cmap="cividis")  # with the diagonal nothing else would show
+    image = ax.imshow(wrong, cmap="cividis")  # the diagonal would hide everything else
     for (true, given), number in np.ndenumerate(counts):
         if number:
             bright = wrong[true, given] > wrong.max() / 2
@@ -116,7 +116,7 @@ def plot_mistakes(
     columns: int = 8,
     rows: int = 4,
 ) -> Figure:
-    """Draw the pictures that were taken for another class with the greatest confidence.
+    """Draw the pictures that were mistaken for another class with the greatest confidence.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def plot_mistakes(
     labels : array (N,) of int
         The right class numbers.
     probabilities : array (N, K)
-        What the network gives to each class.
+        The network's probability of each class.
     columns, rows : int
         How many pictures to draw at most.
     """
@@ -167,7 +167,7 @@ def plot_gradient_norms(ax: Axes, norms: Mapping[str, NDArray[Any]], when: str) 
         ax.fill_between(t, low, high, color=style["color"], alpha=0.2, linewidth=0)
     name, values = next(iter(norms.items()))
     first, last = np.median(values[[0, -1]], axis=1)
-    share = f"{first / last:.2g} of that" if last else "zero like that"
+    share = f"{first / last:.2g} of its size" if last else "zero, as"
     ax.set(
         title=f"{when}\n∂L/∂{name} at t = 0: {share} at t = {len(values) - 1}",
         xlabel="time step t",

@@ -20,7 +20,7 @@ def plot_solved(
     ax : Axes
         Where to draw.
     solved : array (N, L) of int
-        How many of n networks did, by kind and length.
+        How many of n networks solved the task, by kind and length.
     n : int
         How many there are of each kind.
     names : sequence of str
@@ -49,11 +49,11 @@ def plot_times(
     ax : Axes
         Where to draw.
     times : sequence of array (S,)
-        When each network of a kind did; NaN for one that never did.
+        When each network of a kind solved it; NaN if it never did.
     names : sequence of str
         The kinds.
     cap : int
-        When the others were given up.
+        When training of the others stopped.
     xlabel : str
         What time is counted in.
     """

@@ -1,7 +1,7 @@
 """The styles of lines that all figures share.
 
-The colours are told apart by colour-blind readers (Okabe & Ito 2008; cividis), and the lines in
-grey print, too, by their style and markers.
+Colour-blind readers can tell the colours apart (Okabe & Ito 2008; cividis). In grey print the lines
+differ by their style and markers.
 """
 
 from typing import Any
@@ -22,11 +22,11 @@ STYLES: tuple[dict[str, Any], ...] = (
     {"color": "#0072B2", "linestyle": (0, (8, 2, 1, 2)), "marker": "<"},
     {"color": "#D55E00", "linestyle": (0, (2, 2)), "marker": ">"},
 )
-"""For the lines of a plot, in order: line style and marker all differ, of seven the colour, too."""
+"""Styles for the lines of a plot, in order: all combinations differ, and seven colours differ."""
 
 
 def log_y(ax: Axes) -> None:
-    """Make the y-axis logarithmic, or say why it can't be: all that is drawn is zero."""
+    """Make the y-axis logarithmic, or say why it can't be: everything drawn is zero."""
     if any((np.asarray(line.get_ydata(), float) > 0).any() for line in ax.get_lines()):
         ax.set_yscale("log")
     else:
@@ -39,6 +39,6 @@ def whole_ticks(ax: Axes) -> None:
 
 
 def legend_beside(ax: Axes, **options: Any) -> None:
-    """Put the legend on the right of the axes, where it hides no line."""
+    """Put the legend to the right of the axes, where it hides no line."""
     look = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "borderaxespad": 0}
     ax.legend(**{**look, "fontsize": "small", **options})

@@ -1,9 +1,9 @@
-"""Layers: what maps a whole sequence to a whole sequence, and how they combine.
+"""Layers: they map a whole sequence to a whole sequence, and combine.
 
-A cell makes one step. `Recurrent` runs a cell over a sequence; `Stack` and `Bidirectional`, and in
-`npylstm.sequence.wrappers` `Residual` and `Dropout`, build larger layers out of layers. All have
-the same three methods as a cell, with sequences in place of steps, so any of them can stand inside
-any other. Where a layer takes layers, a bare cell stands for `Recurrent(cell)`.
+A cell makes one step. `Recurrent` runs a cell over a sequence. `Stack`, `Bidirectional`, and
+`Residual` and `Dropout` in `npylstm.sequence.wrappers` build larger layers out of layers. All have
+the same three methods as a cell, with sequences instead of steps, so any layer can be inside any
+other. Where a layer takes layers, a bare cell means `Recurrent(cell)`.
 """
 
 from abc import ABC, abstractmethod
@@ -36,7 +36,7 @@ class Layer(ABC):
         The widths of its inputs and its outputs.
     causal : bool or None
         Whether it reads forwards only: each output depends on the inputs up to its own step. The
-        layers inside answer for themselves. None, as long as a class doesn't say, counts as no.
+        layers inside have a `causal` of their own. None, if a class doesn't say, counts as no.
     """
 
     causal: ClassVar[bool | None] = None
@@ -55,14 +55,14 @@ class Layer(ABC):
     def children(self) -> dict[str, "Layer"]:
         """The layers inside, by name: the child "0" has the parameters "0.W_x" and so on.
 
-        A single child whose parameters are this layer's own has the name "". A class that does not
-        override this has the layers and cells that are its attributes, or stand in a list or tuple
-        that is one.
+        A single child whose parameters are this layer's own has the name "". If a class does not
+        override this, its children are the layers and cells among its attributes, or in attributes
+        that are lists or tuples.
 
         Raises
         ------
         TypeError
-            The parameters of a layer inside are not among this layer's, by any of these names.
+            This layer's parameters do not include a child's parameters under any of these names.
         """
         return _found_inside(self)
 
@@ -73,7 +73,7 @@ class Layer(ABC):
 
     @abstractmethod
     def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
-        """Draw initial parameters; those of inner layers carry a prefix, as in `"0.W_x"`."""
+        """Draw initial parameters; names from inner layers have a prefix, as in `"0.W_x"`."""
 
     @abstractmethod
     def zero_state(self, x: Array) -> Any:
@@ -102,11 +102,10 @@ class Layer(ABC):
         lengths : sequence of int (B,), optional
             How many steps each sequence has; see `unroll`.
         rng : None, int or numpy.random.Generator
-            The source of dropout masks. None means no dropout: without a source of randomness
-            nothing can be dropped, so a forward pass is a test-time pass unless it is told
-            otherwise.
+            The source of dropout masks. None means no dropout, as at test time: without a source of
+            randomness nothing can be dropped.
         keep_tape : bool
-            False for inference: nothing is kept for a backward pass.
+            Use False for inference: nothing is kept for a backward pass.
 
         Returns
         -------
@@ -130,18 +129,20 @@ class Layer(ABC):
 
         Parameters
         ----------
-        params, tape
-            What `forward` had and returned; neither is changed.
+        params : dict of arrays
+            The parameters that `forward` had; they are not changed.
+        tape : Tape
+            The tape that `forward` returned; it is not changed.
         doutputs : array (T, B, output_size), optional
             ∂L/∂outputs; zeros by default.
         dstate : optional
             ∂L/∂(final state); zeros by default.
         need_dxs : bool
-            False allows to leave dxs out, for which the bottom layer of a model has no use.
+            If False, dxs may be None; the bottom layer of a model does not need it.
 
         Returns
         -------
-        dxs : array (T, B, D), or None where it was left out
+        dxs : array (T, B, D), or None if it was left out
         dstate0
             ∂L/∂(initial state).
         grads : dict of arrays
@@ -155,23 +156,23 @@ class Recurrent(Layer):
 
     Several paths lead to the same answer: `unroll` calls the cell at every step, and the fused
     kernels of `npylstm.sequence.kernels` compute the whole sequence several times faster. They
-    agree up to rounding; `npylstm.sequence.paths` says which is open.
+    agree up to rounding; `npylstm.sequence.paths` decides which path can run.
 
     Parameters
     ----------
     cell : Cell
         Any cell.
     path : str
-        `"auto"` takes a fused kernel where there is one for the cell and the arrays, and `unroll`
-        elsewhere; `"fused"` and `"unroll"` force one of the two.
+        `"auto"` takes a fused kernel if there is one for the cell and the arrays, otherwise
+        `unroll`; `"fused"` and `"unroll"` force one of the two.
     truncation : tuple of int, optional
         k1 and k2 of `truncated_backward`: how far back gradients are carried. It takes `unroll`.
 
     Raises
     ------
     ValueError
-        An unknown path; from `forward`, path `"fused"` where no kernel can run, with what stands
-        in its way; from `backward`, a tape of another cell.
+        The path is unknown. From `forward`: the path is `"fused"` and no kernel can run; the
+        message says why. From `backward`: the tape belongs to another cell.
     """
 
     causal = True
@@ -222,13 +223,13 @@ class Recurrent(Layer):
         xs: Array,
         state0: Any = None,
         lengths: Lengths = None,
-        rng: Rng = None,  # noqa: ARG002  # a cell drops nothing
+        rng: Rng = None,  # noqa: ARG002  # a cell has no dropout
         keep_tape: bool = True,
         state_mask: Array | None = None,
     ) -> tuple[Array, Any, Any]:
         """Run the cell over the sequence; see `Layer.forward` and `unroll`.
 
-        Outputs of a fused kernel are read-only where they look into its tape.
+        Outputs of a fused kernel are read-only if they are views of its tape.
         """
         start = check_entrance(self.cell, params, xs, state0, state_mask)
         run = Run(self.cell, params, xs, start, lengths, state_mask, keep_tape, self.truncation)
@@ -244,9 +245,9 @@ class Recurrent(Layer):
     ) -> tuple[Array | None, Any, Params]:
         """Back-propagate through time; see `Layer.backward` and `unroll_backward`."""
         if tape is None:
-            raise ValueError("tape must be that of a forward pass with keep_tape=True, got None")
+            raise ValueError("tape must be from a forward pass with keep_tape=True, got None")
         if getattr(tape, "cell", None) != self.cell:
-            raise ValueError(f"tape must be that of {self.cell}, got {_owner(tape)}")
+            raise ValueError(f"tape must be from {self.cell}, got {_owner(tape)}")
         self.cell.check_params(params)
         its_tape: AnyTape = tape
         return its_tape.backward(params, doutputs, dstate, need_dxs)
@@ -254,11 +255,11 @@ class Recurrent(Layer):
 
 def _owner(tape: Any) -> str:
     cell = getattr(tape, "cell", None)
-    return f"a {type(tape).__name__}" if cell is None else f"one of {cell}"
+    return f"a {type(tape).__name__}" if cell is None else f"one from {cell}"
 
 
 class _Layers(Layer):
-    """A layer made of several, each with parameters and a state of its own."""
+    """A layer made of several layers, each with its own parameters and state."""
 
     @property
     def inner(self) -> tuple[Layer, ...]:
@@ -299,7 +300,7 @@ class _Layers(Layer):
         return list(parts.values())
 
     def _states(self, name: str, state: Any) -> Sequence[Any]:
-        """Return one state for each layer: those given as a tuple, or None for each."""
+        """Return one state for each layer, from a tuple; None becomes a None for each layer."""
         count = len(self.inner)
         if state is None:
             return [None] * count
@@ -310,7 +311,7 @@ class _Layers(Layer):
 
 @dataclass(frozen=True)
 class Stack(_Layers):
-    """Layers on top of each other: each reads the outputs of the one below.
+    """Layers on top of each other: each reads the outputs of the layer below.
 
     The state is a tuple with each layer's state; parameters are named `"0.W_x"`, `"1.W_x"`, ...
 
@@ -322,7 +323,7 @@ class Stack(_Layers):
     Raises
     ------
     ValueError
-        No layers, a width that does not fit the layer below, or the same object twice.
+        There are no layers, a width does not fit the layer below, or an object occurs twice.
     """
 
     causal = True
@@ -398,22 +399,22 @@ class Stack(_Layers):
 
 @dataclass(frozen=True)
 class Bidirectional(_Layers):
-    """Two layers, one of which reads the sequence backwards (Schuster & Paliwal 1997).
+    """Two layers; one reads the sequence backwards (Schuster & Paliwal 1997).
 
-    The outputs stand side by side, those of the forward layer first. With lengths, each sequence
-    is reversed within its own length. The state is the pair of both states; parameters are named
+    The outputs are side by side, the forward layer's first. With lengths, each sequence is
+    reversed within its own length. The state is the pair of both states; parameters are named
     `"forward.W_x"` and `"backward.W_x"`.
 
     Parameters
     ----------
     forward_layer, backward_layer : Layer or Cell
-        Stacks for one stack a side; a `Stack` of `Bidirectional` mixes the directions at
-        every layer.
+        Give two stacks for one stack a direction; a `Stack` of `Bidirectional` mixes the
+        directions at every layer.
 
     Raises
     ------
     ValueError
-        Input sizes that differ, or the same object twice.
+        The input sizes differ, or both are the same object.
     """
 
     causal = False
@@ -510,7 +511,7 @@ def as_layer(layer: Layer | Cell) -> Layer:
 
 
 def _found_inside(layer: Layer) -> dict[str, Layer]:
-    """Return the layers that are attributes of a layer, by the names of their parameters in it."""
+    """Return the layers among a layer's attributes, by the names of their parameters in it."""
     parts: dict[str, Layer | Cell] = {}
     for name, part in _attributes(layer):
         if parts.setdefault(name, part) is not part:
@@ -553,10 +554,10 @@ def reverse(xs: Array, lengths: Lengths = None) -> Array:
 
 
 def _repeat(cells: Sequence[Cell]) -> bool:
-    """Whether the same cell object stands in two places."""
+    """Return whether the same cell object is in two places."""
     return len({id(cell) for cell in cells}) < len(cells)
 
 
 def generator(rng: Rng) -> np.random.Generator | None:
-    """Return a generator for layers to share; None stays None, for it means no dropout."""
+    """Return a generator for layers to share; None, which means no dropout, stays None."""
     return None if rng is None else np.random.default_rng(rng)

@@ -1,19 +1,19 @@
 """The mLSTM's parallel form: many steps together, as attention with weights that fade.
 
-With F_t = Σ ln f up to step t, all that step s wrote is there at step t, times exp(F_t - F_s). So
-C_t = Σ_s i_s exp(F_t - F_s) v_s k_sᵀ, and the memory need not be built to be read
-(Beck et al. 2024, arXiv 2405.04517, appendix A.3)::
+With F_t = Σ ln f up to step t, everything that step s wrote is still there at step t, times
+exp(F_t - F_s). So C_t = Σ_s i_s exp(F_t - F_s) v_s k_sᵀ, and reading the memory does not need the
+memory itself (Beck et al. 2024, arXiv 2405.04517, appendix A.3)::
 
     W_ts = exp(ln i_s + F_t - F_s - m_t)    for s <= t, otherwise 0: how much of s is left at t
     P_ts = W_ts q_tᵀ k_s
     C_t q_t = Σ_s P_ts v_s                  nᵀ_t q_t = Σ_s P_ts
 
-to which the memory before the first step adds its share, exp(F_t + m_0 - m_t). That takes T numbers
-for each step, so a long sequence is cut into pieces of `STEPS`. h and its gradients do not depend
-on m; the memory that is handed on at the end of a piece does.
+The memory before the first step adds its share, exp(F_t + m_0 - m_t). W takes T numbers for each
+step, so a long sequence is cut into pieces of `STEPS`. h and its gradients do not depend on m; the
+memory that is handed on at the end of a piece does.
 
-A difference F_t - F_s is as exact as the sums: a gate that z_f = -10⁶ shuts costs 6 of 16 digits in
-the rest of its piece, which the loop over time would keep.
+A difference F_t - F_s is as exact as the sums. A gate that z_f = -10⁶ shuts costs 6 of 16 digits in
+the rest of its piece; the loop over time would keep them.
 """
 
 from typing import Any, NamedTuple
@@ -31,7 +31,7 @@ class AttentionPiece(NamedTuple):
     """What one piece of T steps keeps.
 
     xs (T, B, D); the states before and after it; o and y (T, B, H), slope_f (T, B, N); log_i
-    (B, N, T); leaders (B, N, T+1), which m - F is the largest of, m_0's first; q, k, v
+    (B, N, T); leaders (B, N, T+1), whose largest is m - F, m_0's first; q, k, v
     (B, N, T, d); W (B, N, T, T); left, r and ∂r/∂(nᵀ q) (B, N, T, 1).
     """
 
@@ -113,7 +113,7 @@ def _backward(
     C, n, _ = _memory(end, cell.heads)
     dC, dn, dm = _memory(dend, cell.heads)
 
-    # By way of the outputs. They do not depend on m, which counts as a constant here.
+    # Through the outputs. They do not depend on m, which counts as a constant here.
     do, dy = dhs * y, _heads(dhs * o, cell.heads)
     dread = dy / r
     dnq = -(dread * _heads(y, cell.heads)).sum(axis=-1, keepdims=True) * sign
@@ -124,7 +124,7 @@ def _backward(
     dk, dv = mT(dscores) @ q, mT(W * scores) @ dread
     dC_0, dn_0 = mT(left * dread) @ q, mT(q) @ (left * dnq)
 
-    # By way of the memory at the end.
+    # Through the memory at the end.
     last, last_left = W[..., -1, :, None], left[..., -1:, :]
     dlog_W[..., -1, :] += (last * ((k @ mT(dC)) * v + k * mT(dn))).sum(axis=-1)
     dleft[..., -1:, :] += _dot(dC, C_0) + _dot(dn, n_0)

@@ -1,7 +1,7 @@
-"""The ways through a sequence, of which `Recurrent` takes the first that is open.
+"""The paths through a sequence; `Recurrent` takes the first that can run.
 
-Each path says what stands in its way, computes what `unroll` computes, and leaves a tape that knows
-its own way back.
+Each path says what prevents it, computes the same as `unroll`, and leaves a tape that knows its own
+way back.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ from npylstm.sequence.unroll import Lengths, unroll_steps
 
 
 class Run(NamedTuple):
-    """A forward pass to be made: what `unroll` is given, checked, and k1, k2 of the way back."""
+    """A forward pass to be made: the checked arguments of `unroll`, and k1, k2 of the way back."""
 
     cell: Cell
     params: Params
@@ -31,7 +31,7 @@ class Run(NamedTuple):
 
 
 class AnyTape(Protocol):
-    """What every path's tape has."""
+    """The attributes and methods of every path's tape."""
 
     @property
     def cell(self) -> Cell:
@@ -55,9 +55,9 @@ class Path(NamedTuple):
     Attributes
     ----------
     name : str
-        What `Recurrent(path=...)` calls it.
+        Its name in `Recurrent(path=...)`.
     obstacle : callable
-        Run -> what stands in the way, in words; None if nothing does.
+        Run -> what prevents it, in words; None if nothing does.
     forward : callable
         Run -> outputs, state, tape, as `unroll` returns them.
     """
@@ -68,12 +68,12 @@ class Path(NamedTuple):
 
 
 def choose(run: Run, name: str = "auto") -> Path:
-    """Return the first open path; with a name other than `"auto"`, the first open one called so.
+    """Return the first path that can run; with a name other than `"auto"`, the first so named.
 
     Raises
     ------
     ValueError
-        None of that name is open.
+        No path of that name can run.
     """
     obstacles = []
     for path in PATHS:
@@ -86,7 +86,7 @@ def choose(run: Run, name: str = "auto") -> Path:
 
 
 def has_kernel(cell: Cell) -> bool:
-    """Whether a fused kernel, a scan or a parallel form runs the cell on NumPy arrays."""
+    """Return whether a fused kernel, a scan or a parallel form runs the cell on NumPy arrays."""
     return cell.linear or type(cell) is MLSTMCell or not isinstance(find_kernel(cell, Kernel), str)
 
 
@@ -157,4 +157,4 @@ PATHS = (
     Path("fused", _kernel_obstacle, _kernel_forward),
     Path("unroll", lambda _: None, _unroll),
 )
-"""In the order in which they are tried."""
+"""The paths, in the order in which they are tried."""

@@ -1,8 +1,8 @@
-"""Sequences in pieces: many steps of a piece together, and the state from piece to piece.
+"""Sequences in pieces: the steps of a piece together, and the state from piece to piece.
 
-What computes many steps together makes arrays of as many steps. Arrays that leave the processor's
-cache cost more than the calls they save, and attention costs T numbers a step: so a long sequence
-is cut, and each piece starts from the state that the piece before it left.
+Code that computes many steps together makes arrays of as many steps. Arrays that leave the
+processor's cache cost more than the calls they save, and attention costs T numbers a step. So a
+long sequence is cut, and each piece starts from the state that the piece before it left.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ ForwardPiece: TypeAlias = Callable[
 
 
 class PiecesTape(NamedTuple):
-    """The pieces of a sequence in the order of time, and how many steps each but the last has."""
+    """The pieces of a sequence in the order of time, and the steps of each except the last."""
 
     cell: Cell
     pieces: list[Piece]

@@ -1,21 +1,21 @@
 """A sequence of a cell that is linear in its state: all steps together, by a parallel scan.
 
-Where h_t = f_t ⊙ h_{t-1} + u_t, and neither f nor u looks at h, two steps make one of the same
+If h_t = f_t ⊙ h_{t-1} + u_t, and f and u do not depend on h, two steps make one step of the same
 kind::
 
     h_t = f_t ⊙ (f_{t-1} ⊙ h_{t-2} + u_{t-1}) + u_t = (f_t f_{t-1}) ⊙ h_{t-2} + (f_t u_{t-1} + u_t)
 
-So T steps become T/2, these T/4, and after log2 T rounds, each a few calls on whole arrays, all
-states are there (Blelloch 1990; for recurrent networks Martin & Cundy 2018). The way back is linear
-as well, dh_{t-1} = f_t ⊙ dh_t + doutput_{t-1}: the same function, with time reversed.
+So T steps become T/2, then T/4, and all states are there after log2 T rounds (Blelloch 1990; for
+recurrent networks Martin & Cundy 2018). A round is a few calls on whole arrays. The way back is
+also linear, dh_{t-1} = f_t ⊙ dh_t + doutput_{t-1}: the same function, with time reversed.
 
 The gates are numbers in [0, 1], and the scan only multiplies and adds them. It takes no logarithm,
 so that candidates may be negative and a gate may be 0; nothing can overflow that a loop would keep
-finite. (The scan of Feng et al. 2024, appendix B, runs on logarithms and wants candidates that are
-positive.)
+finite. (The scan of Feng et al. 2024, appendix B, runs on logarithms and needs positive
+candidates.)
 
-Everything else of such a cell sees one step of a sequence at a time, so that T steps of B sequences
-are to it one step of T B sequences: the cell itself computes it, forward and back.
+The rest of such a cell sees one step of a sequence at a time. So T steps of B sequences look to it
+like one step of T B sequences, and the cell itself computes them, forward and back.
 """
 
 from typing import Any, NamedTuple
@@ -65,7 +65,7 @@ def forward(
     xp, T, x = array_module(xs), len(xs), _as_one_step(xs)
     start, cache = cell.forward(params, x, cell.zero_state(x))  # from zero, h is u
     us, fs = _as_steps(start.h, T), _as_steps(cache.f, T)  # type: ignore[attr-defined]
-    if alive is not None:  # a sequence that has ended keeps its state
+    if alive is not None:  # an ended sequence keeps its state
         us, fs = living(us, alive), xp.where(beside(alive, fs), fs, xp.ones_like(fs))
 
     hs = scan(fs, us, state.h)
@@ -91,12 +91,12 @@ def scan(f: Array, u: Array, first: Array) -> Array:
     h = u.copy()
     h[0] += f[0] * first
     if len(f) > 1:
-        # h holds the terms; of each pair of steps the second is one step from pair to pair ...
+        # h holds the terms; the second step of each pair becomes one step from pair to pair ...
         pairs = len(f) // 2
         second, second_f = h[1::2], f[1::2]
         second += second_f * h[: 2 * pairs : 2]
         h[1::2] = scan(second_f * f[: 2 * pairs : 2], second, array_module(h).zeros_like(first))
-        # ... and each first of a pair follows from the second of the pair before.
+        # ... and the first step of each pair follows from the second of the pair before.
         h[2::2] += f[2::2] * h[1 : len(h) - 1 : 2]
     return h
 

@@ -1,4 +1,4 @@
-"""The tree of layers: one walk, for all who ask what is inside a layer."""
+"""The tree of layers: one walk for everything that looks inside a layer."""
 
 from collections.abc import Callable, Iterator
 from copy import copy
@@ -26,7 +26,7 @@ def cells_inside(layer: Layer) -> list[tuple[str, Cell]]:
 def foreign_layer(layer: Layer) -> Layer | None:
     """Return the first layer inside with parameters beside its cells'; None if there is none.
 
-    What handles a layer's parameters cell by cell can't handle such a layer.
+    Code that handles a layer's parameters cell by cell can't handle such a layer.
     """
     for _, part in walk(layer):
         if type(part) in (Recurrent, Stack, Bidirectional, Residual, Dropout, Reverse):
@@ -38,7 +38,7 @@ def foreign_layer(layer: Layer) -> Layer | None:
 
 
 def not_causal(layer: Layer) -> str | None:
-    """Return which layer inside doesn't read forwards only; None if all do."""
+    """Return which layer inside does not read only forwards; None if all do."""
     for _, part in walk(layer):
         name = type(part).__name__
         if part.causal is None:
@@ -54,7 +54,7 @@ def with_recurrent(layer: Layer, change: Callable[[Recurrent], Layer]) -> Layer:
     Raises
     ------
     TypeError
-        A layer that does not hold the layers inside it as attributes, or in a list or tuple.
+        A layer does not hold the layers inside it as attributes, or in a list or tuple.
     """
     if isinstance(layer, Recurrent):
         return change(layer)

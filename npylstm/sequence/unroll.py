@@ -28,7 +28,7 @@ class Tape:
     alive : array of bool (T, B, 1) or None
         True where a sequence has not ended before step t; None when all run to the end.
     state_mask : array (T, B, H) or None
-        What h was multiplied by when it left each step.
+        The factors on h when it left each step.
     truncation : tuple of int or None
         k1 and k2 of `truncated_backward`, for a gradient that `backward` truncates.
     """
@@ -49,7 +49,7 @@ class Tape:
         )
 
     def truncated(self, truncation: tuple[int, int] | None) -> "Tape":
-        """Return the same tape, whose `backward` carries gradients back k2 steps at most."""
+        """Return the same tape with a `backward` that carries gradients back at most k2 steps."""
         return replace(self, truncation=truncation)
 
     def backward(
@@ -85,20 +85,20 @@ def unroll(
     cell : Cell
         Any cell.
     params : dict of arrays
-        The cell's parameters. With one more axis in front of each, of size S, they are those of S
-        independent networks: then time comes first and S second in sequences, xs (T, S, B, D) and
+        The cell's parameters. With one more axis of size S in front of each, they belong to S
+        independent networks. Then time comes first and S second in sequences, xs (T, S, B, D) and
         outputs (T, S, B, H), and S first in states, (S, B, H).
     xs : array (T, B, D)
         The inputs, time first.
     state0 : named tuple of arrays (B, H), optional
         The initial state; zeros by default.
     lengths : sequence of int (B,), optional
-        How many steps each sequence has, 0 to T, in host memory. Past its end a sequence puts
-        out zeros and carries its state on unchanged, as in TensorFlow's `dynamic_rnn`.
+        How many steps each sequence has, 0 to T, in host memory. Past the end of a sequence its
+        outputs are zero and its state stays unchanged, as in TensorFlow's `dynamic_rnn`.
     state_mask : array (T, B, H), optional
-        Factors on the h that goes to the next step (dropout of the state); c is left alone.
+        Factors on the h that goes to the next step (dropout of the state); c stays unchanged.
     keep_tape : bool
-        False forgets every step's cache at once: inference in constant memory.
+        If False, every step's cache is forgotten at once: inference in constant memory.
 
     Returns
     -------
@@ -112,9 +112,9 @@ def unroll(
     Raises
     ------
     TypeError
-        Inputs, states or factors that are not floating-point arrays.
+        Inputs, states or factors are not floating-point arrays.
     ValueError
-        Shapes that do not fit, lengths outside 0..T.
+        Shapes do not fit, or a length is outside 0..T.
     """
     state = check_entrance(cell, params, xs, state0, state_mask)
     return unroll_steps(cell, params, xs, state, lengths, state_mask, keep_tape)
@@ -159,20 +159,20 @@ def backward_steps(
     doutputs: Array | None = None,
     dstate: Any = None,
 ) -> Iterator[tuple[int, Any, Array, Any, Params]]:
-    """Walk back through time, one step at a time: what `unroll_backward` adds up.
+    """Walk back through time, one step at a time; `unroll_backward` adds up the results.
 
     Yields
     ------
     t : int
         The step, from T - 1 down to 0.
     dstate : named tuple of arrays (B, H)
-        ∂L/∂(state after step t), from everything that happens at t and later.
+        ∂L/∂(state after step t), from step t and all later steps.
     dx : array (B, D)
         ∂L/∂x_t.
     dstate_prev : named tuple of arrays (B, H)
-        ∂L/∂(state before step t), by way of step t and later.
+        ∂L/∂(state before step t), from step t and all later steps.
     grads : dict of arrays
-        The parameters' gradients by step t alone.
+        The parameters' gradients from step t alone.
     """
     _check_tape(cell, tape)
     cell.check_params(params)
@@ -205,11 +205,12 @@ def unroll_backward(
     doutputs: Array | None = None,
     dstate: Any = None,
 ) -> tuple[Array, Any, Params]:
-    """Back-propagation through time (Werbos 1990; Graves 2012, sec. 3.2.2).
+    """Back-propagate through time (Werbos 1990; Graves 2012, sec. 3.2.2).
 
     Parameters
     ----------
-    cell, params
+    cell : Cell
+    params : dict of arrays
         As in `unroll`.
     tape : Tape
         What `unroll` returned; it is not changed and may be used again.
@@ -230,7 +231,7 @@ def unroll_backward(
     Raises
     ------
     TypeError, ValueError
-        Parameters or a tape of another cell, gradients that do not fit.
+        Parameters or the tape belong to another cell, or gradients do not fit.
     """
     dxs: list[Array] = []
     total: Params = {}
@@ -253,17 +254,20 @@ def truncated_backward(
     """Back-propagate through truncated time: BPTT(k2; k1) of Williams & Peng (1990).
 
     Every k1 steps, counted from the end, the gradients injected in the last k1 steps are carried
-    back through k2 steps and no further.
+    back through at most k2 steps.
 
     Parameters
     ----------
-    cell, params, tape, doutputs
+    cell : Cell
+    params : dict of arrays
+    tape : Tape
+    doutputs : array (T, B, H)
         As in `unroll_backward`.
     k1 : int
         Steps from one backward pass to the next.
     k2 : int
         Steps that each backward pass covers, at least k1.
-    dstate
+    dstate : named tuple of arrays (B, H), optional
         As in `unroll_backward`; the last pass carries it back.
 
     Returns
@@ -278,7 +282,7 @@ def truncated_backward(
     Raises
     ------
     ValueError
-        k1 or k2 below one, or k2 < k1, which would leave out gradients altogether.
+        k1 or k2 is below one, or k2 < k1, which would leave out some gradients altogether.
     TypeError, ValueError
         As in `unroll_backward`.
     """
@@ -309,9 +313,9 @@ def _check_tape(cell: Cell, tape: Any) -> None:
     # and other paths keep none. `Recurrent.backward` takes any tape, which knows its own way back.
     if not isinstance(tape, Tape):
         kind = type(tape).__name__
-        raise TypeError(f"tape must be that of unroll with keep_tape=True, got {kind}")
+        raise TypeError(f"tape must be from unroll with keep_tape=True, got {kind}")
     if tape.cell != cell:
-        raise ValueError(f"tape must be that of {cell}, got one of {tape.cell}")
+        raise ValueError(f"tape must be from {cell}, got one from {tape.cell}")
 
 
 def check_truncation(k1: int, k2: int) -> None:
@@ -330,7 +334,7 @@ def add_params(total: Params, grads: Params) -> Params:
 def check_entrance(
     cell: Cell, params: Params, xs: Array, state0: Any, state_mask: Array | None = None
 ) -> Any:
-    """Check what a forward pass is given, once for all steps; return the initial state.
+    """Check the arguments of a forward pass, once for all steps; return the initial state.
 
     Raises
     ------
@@ -352,7 +356,7 @@ def networks_of(cell: Cell, params: Params, xs: Array, state0: Any) -> tuple[int
 
 
 def check_sequence(xs: Array, input_size: int) -> None:
-    """Raise TypeError or ValueError unless xs is floating, (T, B, D) and has a step at least."""
+    """Raise TypeError or ValueError unless xs is floating, (T, B, D) and has at least one step."""
     check_array("xs", xs, ("T", "B", input_size))
     if len(xs) == 0:
         raise ValueError(f"xs must have at least one time step, got shape {xs.shape}")
@@ -377,9 +381,9 @@ def _named(name: str, state: Any) -> dict[str, Array]:
 
 
 def _check_steps(name: str, array: Array, shape: tuple[int, ...]) -> None:
-    """Raise TypeError or ValueError unless the first and the last two axes are those of `shape`.
+    """Raise TypeError or ValueError unless the first and the last two axes are as in `shape`.
 
-    These are T, B and a width; independent networks stand between them.
+    These are T, B and a width; the axes of independent networks come after T.
     """
     check_array(name, array, ())
     if array.ndim < 3 or (len(array), *array.shape[-2:]) != (shape[0], *shape[-2:]):
@@ -390,7 +394,7 @@ def check_lengths(name: str, lengths: Lengths, T: int, B: int) -> np.ndarray[Any
     """Return `lengths` as an array; raise ValueError unless they are B integers from 0 to T."""
     if lengths is None:
         return None
-    ends = np.array(lengths)  # a copy: the caller may change theirs before the backward pass
+    ends = np.array(lengths)  # a copy: the caller may change `lengths` before the backward pass
     whole = ends.dtype.kind in "iu" or ends.size == 0
     if ends.shape != (B,) or not whole or ((ends < 0) | (ends > T)).any():
         raise ValueError(f"{name} must be {B} integers between 0 and T = {T}, got {lengths!r}")

@@ -1,4 +1,4 @@
-"""Layers around a layer: what goes in and what comes out is added up or dropped."""
+"""Layers around a layer: they add the input to the output, reverse time, or drop values."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from npylstm.sequence.unroll import Lengths, alive_mask, check_lengths, check_se
 
 
 class _Wrapper(Layer):
-    """A layer around one other layer, whose widths, parameters and state it takes over."""
+    """A layer around another layer, with the same widths, parameters and state."""
 
     causal = True
     layer: Layer | Cell
@@ -57,7 +57,7 @@ class Residual(_Wrapper):
     Parameters
     ----------
     layer : Layer or Cell
-        With an output as wide as its input.
+        A layer with an output as wide as its input.
 
     Raises
     ------
@@ -97,7 +97,7 @@ class Residual(_Wrapper):
         dstate: Any = None,
         need_dxs: bool = True,
     ) -> tuple[Array | None, Any, Params]:
-        """Carry the gradient back by both ways; see `Layer.backward`."""
+        """Carry the gradient back on both paths; see `Layer.backward`."""
         inner_tape, alive = tape
         dxs, dstate0, grads = self.inner.backward(params, inner_tape, doutputs, dstate, need_dxs)
         if doutputs is not None and dxs is not None:
@@ -107,10 +107,10 @@ class Residual(_Wrapper):
 
 @dataclass(frozen=True)
 class Reverse(_Wrapper):
-    """A layer that reads the sequence from its end, as one side of `Bidirectional` does.
+    """A layer that reads the sequence from its end, like one side of `Bidirectional`.
 
-    Outputs stand in the order of the inputs. With lengths, each sequence is reversed within its
-    own length.
+    Outputs are in the order of the inputs. With lengths, each sequence is reversed within its own
+    length.
 
     Parameters
     ----------
@@ -155,9 +155,9 @@ class Reverse(_Wrapper):
 
 
 class DropoutMasks(NamedTuple):
-    """What a `Dropout` multiplies by: 0 or 1 / p, of shape (T, B, width) or one that fits it.
+    """The factors of a `Dropout`: 0 or 1 / p, of shape (T, B, width) or a shape that fits it.
 
-    Given in place of `rng` they are used as they are; None drops nothing.
+    Pass them instead of `rng` to use them as they are; None drops nothing.
     """
 
     inputs: Array | None = None
@@ -167,11 +167,11 @@ class DropoutMasks(NamedTuple):
 
 @dataclass(frozen=True)
 class Dropout(_Wrapper):
-    """Dropout around a layer: of its inputs, its outputs, and the h it carries on.
+    """Dropout around a layer: of its inputs, its outputs, and the h that it carries on.
 
-    A value is kept with probability p and then divided by p. Nothing is dropped on the recurrent
-    path unless `state_keep_prob` says so, and the cell state c never is. Masks are drawn from the
-    `rng` that `forward` is given; with none, nothing is dropped.
+    A value is kept with probability p and then divided by p. On the recurrent path, h is dropped
+    only if `state_keep_prob` is below 1, and the cell state c is never dropped. The masks come from
+    the `rng` of `forward`; without it nothing is dropped.
 
     Parameters
     ----------
@@ -180,15 +180,15 @@ class Dropout(_Wrapper):
     input_keep_prob, output_keep_prob, state_keep_prob : float
         In (0, 1]; 1 drops nothing.
     variational : None, "sequence" or "batch"
-        None draws a mask for every step (Zaremba et al. 2014). `"sequence"` draws one for each
-        sequence and uses it at every step (Gal & Ghahramani 2016). `"batch"` draws a single one
-        for all sequences and steps, as TensorFlow 1's `variational_recurrent` does.
+        None draws a mask for every step (Zaremba et al. 2014). `"sequence"` draws one mask for each
+        sequence and uses it at every step (Gal & Ghahramani 2016). `"batch"` draws a single mask
+        for all sequences and steps, like TensorFlow 1's `variational_recurrent`.
 
     Raises
     ------
     ValueError
-        A probability outside (0, 1], an unknown kind of mask, or a state to be dropped inside a
-        layer that is not a single cell.
+        A probability is outside (0, 1], the kind of mask is unknown, or the state is to be dropped
+        inside a layer that is not a single cell.
     """
 
     layer: Layer | Cell
@@ -219,7 +219,7 @@ class Dropout(_Wrapper):
     ) -> tuple[Array, Any, Any]:
         """Run the inner layer between two masks; see `Layer.forward`.
 
-        `DropoutMasks` in the place of `rng` are taken as they are.
+        `DropoutMasks` instead of `rng` are used as they are.
         """
         check_sequence(xs, self.input_size)
         if isinstance(rng, DropoutMasks):

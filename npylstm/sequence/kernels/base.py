@@ -1,4 +1,4 @@
-"""What a kernel is: the twin of one cell, arranged for speed."""
+"""The interface of a kernel: the twin of one cell, arranged for speed."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ Rows: TypeAlias = slice
 """Which rows of u or of dz."""
 
 ForwardStep: TypeAlias = Callable[[Array, Array, Array | None], None]
-"""(u, h, kept): read u, write h (H, B), and what the way back needs to `kept`, if not None."""
+"""(u, h, kept): read u, write h (H, B); write what the way back needs to `kept`, if not None."""
 
 BackwardStep: TypeAlias = Callable[..., None]
 """(kept, dh, ...): write dz, and carry dh and the other states' gradients back, in place."""
@@ -29,10 +29,10 @@ class AnyKernel(ABC):
     Attributes
     ----------
     cells : tuple of type
-        The classes of cells that it can run; a subclass of them may compute anything, and is
-        not meant.
+        The classes of cells that it can run. Their subclasses are not included, because they may
+        compute anything.
     covered : tuple of str
-        The options of these cells that may have any value; others must have their default.
+        The options of these cells that may have any value; the others must have their default.
     place : str
         Where the kernel runs, for messages.
     """
@@ -43,7 +43,7 @@ class AnyKernel(ABC):
 
     @classmethod
     def is_for(cls, cell: Cell) -> bool:
-        """Whether the kernel is meant for a cell, if not for all of its options."""
+        """Return whether the kernel is meant for a cell, perhaps not with all its options."""
         return type(cell) in cls.cells
 
     @classmethod
@@ -60,8 +60,8 @@ class Kernel(AnyKernel):
     """One time step of a cell on feature-major arrays, forward and back.
 
     A cell works on (B, n), a kernel on (n, B): each gate is then one contiguous block of memory,
-    and every NumPy call on it is one long loop. What the products of a step read stands in one
-    array, u = [h_prev; 1; x], so that W u = W_h h_prev + b + W_x x is one product.
+    and every NumPy call on it is one long loop. The products of a step read one array,
+    u = [h_prev; 1; x], so that W u = W_h h_prev + b + W_x x is one product.
 
     The driver (`npylstm.sequence.kernels.driver`) owns all memory that grows with time. It puts
     h_prev, the ones and x in their places, holds the states of sequences that have ended, injects
@@ -69,7 +69,7 @@ class Kernel(AnyKernel):
     networks have axes of their own, before (n, B), and behind the number of a block in (n, H, B).
 
     A new kernel is one file with one subclass, and one line in `npylstm.sequence.kernels.table`;
-    for a cell of one's own, `npylstm.sequence.register_kernel` in place of that line.
+    for a cell of your own, call `npylstm.sequence.register_kernel` instead of adding that line.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class Kernel(AnyKernel):
     cells, covered
         As in `AnyKernel`.
     blocks : int
-        How many arrays (H, B) a step keeps for the way back, one after the other.
+        How many arrays (H, B) each step keeps for the way back, one after the other.
     extra_rows : int
         Rows of u below x that the kernel itself fills.
     """
@@ -110,7 +110,7 @@ class Kernel(AnyKernel):
         step : callable
             See `ForwardStep`.
         carried : list of arrays (n, B)
-            All states but h, which each step changes in place.
+            All states except h; each step changes them in place.
         """
 
     @abstractmethod
@@ -142,7 +142,7 @@ class Kernel(AnyKernel):
     def product_into(self, blocks: Array) -> tuple[Array, Array]:
         """Return rows (n H, B) for the result of a product, and a view of them as n blocks (H, B).
 
-        They are the memory of `blocks`, except for several networks, whose products lie apart.
+        They are the memory of `blocks`, except with several networks, whose products are apart.
         """
         n, (H, B) = len(blocks), blocks.shape[-2:]
         if not self.networks:
@@ -154,8 +154,8 @@ class Kernel(AnyKernel):
 def stacked_weights(params: Params) -> Array:
     """Return W = [W_h; b; W_x] transposed: a new contiguous array (columns, H+1+D).
 
-    It is transposed a few rows at a time: whole columns, which lie a power of two apart, throw each
-    other out of the processor's cache, and take four times as long.
+    It is transposed a few rows at a time. Whole columns, a power of two apart, would throw each
+    other out of the processor's cache and take four times as long.
     """
     stacked = np.concatenate([params["W_h"], params["b"][..., None, :], params["W_x"]], axis=-2)
     *networks, K, columns = stacked.shape
@@ -166,6 +166,6 @@ def stacked_weights(params: Params) -> Array:
 
 
 def as_blocks(rows: Array, n: int) -> Array:
-    """View the rows (n H, B) of a product as n blocks (H, B), which come before the networks."""
+    """View the rows (n H, B) of a product as n blocks (H, B); this axis precedes the networks'."""
     *networks, nH, B = rows.shape
     return np.moveaxis(rows.reshape(*networks, n, nH // n, B), -3, 0)

@@ -1,15 +1,15 @@
 """Whole sequences at once in NumPy: the answers of `unroll`, several times faster.
 
 Read the cells and `unroll` first; here the same mathematics is arranged for speed. One step of one
-cell is a kernel (`npylstm.sequence.kernels.base` says what that is); everything else is here, and
-knows no cell:
+cell is a kernel (see `npylstm.sequence.kernels.base`). Everything else is here, and works for all
+cells:
 
-- Memory: results go into arrays that stand ready (the last argument of a call), and the tape's
-  memory is used again once nobody can see it (`npylstm.sequence.kernels.workspace`).
-- Lengths: a sequence that has ended goes through the step with all others; then its states are put
-  back, its output is set to zero, and so is what it would carry back.
-- Gradients: those injected at each step are added to dh; dz uᵀ is summed up over time, over many
-  steps in one product where that pays; and once all gradients have vanished, the pass ends.
+- Memory: results go into arrays made before (the last argument of a call), and the tape's memory is
+  used again once nobody can see it (`npylstm.sequence.kernels.workspace`).
+- Lengths: a sequence that has ended goes through the step with all others. Then its states are put
+  back, and its output and the gradients that it would carry back are set to zero.
+- Gradients: the gradients injected at each step are added to dh. dz uᵀ is summed over time, with
+  many steps in one product if that is faster. The pass ends once all gradients have vanished.
 - No denormal numbers: see `_flush`.
 """
 
@@ -43,11 +43,11 @@ class FusedTape:
     kernel : type
         The kernel that ran it.
     us : array (T+1, H+1+D, B)
-        What the products of each step read: h_prev, ones, x, and what a kernel has below them.
+        What the products of each step read: h_prev, ones, x, and the kernel's own rows below them.
     kept : array (T, n, H, B)
         What the kernel left for its way back.
     ended : list of T arrays of bool (B,) or None
-        At each step which sequences have ended; None if none has.
+        Which sequences have ended at each step; None if none has.
     """
 
     cell: Cell
@@ -102,9 +102,13 @@ def run(
     Parameters
     ----------
     kernel_type : subclass of Kernel
-        The one for `cell`.
-    cell, params, xs, lengths, keep_tape
-        As in `unroll`, checked before.
+        The kernel for `cell`.
+    cell : Cell
+    params : dict of arrays
+    xs : array (T, B, D)
+    lengths : array of int (B,), optional
+    keep_tape : bool
+        As in `unroll`, and checked already.
     state0 : named tuple of arrays (B, H)
         The initial state.
 
@@ -227,8 +231,8 @@ class _Products:
 class _WeightSum:
     """The gradient of the weights in z = W u: the sum of dz uᵀ over the steps.
 
-    Where W is large beside dz and u, adding its terms takes as long as a good part of the product;
-    then dz and u of many steps are put side by side, and multiplied at one go.
+    If W is large compared with dz and u, adding its terms takes a good part of the product's time.
+    Then dz and u of many steps are put side by side and multiplied together.
     """
 
     STEPS = 16
@@ -246,7 +250,7 @@ class _WeightSum:
             self.columns = np.empty((*networks, K, self.room, B), dz.dtype)
 
     def add(self, t: int) -> None:
-        """Add the term of step t, whose dz stands ready."""
+        """Add the term of step t, whose dz is ready."""
         if self.room == 1:
             matmul(self.dz, self.uts[t], self.term)
             add(self.dW, self.term, self.dW)
@@ -274,13 +278,13 @@ class _WeightSum:
 
 
 def _flush(dstates: list[Array]) -> None:
-    """Set gradients to zero that are too small to leave a trace in any sum.
+    """Set gradients to zero if they are too small to change any sum.
 
-    Below the smallest normal number (1e-38 in float32) lie the denormal numbers, on which a
-    processor is many times slower. A vanishing gradient runs into them, and stays: the smallest of
-    them times f > ½ is rounded back to itself. Values below that smallest normal number divided by
-    the relative rounding error become zero, 1e-31 in float32 and 1e-292 in float64: as long as
-    products with slopes and weights above the rounding error don't reach the denormals.
+    Denormal numbers are below the smallest normal number (1e-38 in float32), and a processor is
+    many times slower on them. A vanishing gradient becomes denormal and stays so: the smallest
+    denormal number times f > ½ is rounded back to itself. Values below the smallest normal number
+    divided by the relative rounding error become zero: 1e-31 in float32 and 1e-292 in float64. Then
+    products with slopes and weights above the rounding error don't reach the denormal numbers.
     """
     for d in dstates:
         limits = np.finfo(d.dtype)
@@ -306,7 +310,7 @@ def _columns(xs: Array, networks: tuple[int, ...]) -> Array:
 
 
 def _ended(ends: AnyArray | None, T: int) -> list[AnyArray | None]:
-    """Return at each step which sequences have ended, None where none has."""
+    """Return which sequences have ended at each step; None if none has."""
     if ends is None:
         return [None] * T
     first = int(ends.min(initial=T))
@@ -336,7 +340,7 @@ def _columns_of(kernel: Kernel, dstate: Any, B: int) -> list[Array]:
 
 
 def _entries(n: int, shape: tuple[int, ...], dtype: Any, keep: bool) -> Array:
-    """Return an array (n, *shape); all n entries are the same memory unless they are to be kept."""
+    """Return an array (n, *shape); its n entries share one memory unless they must be kept."""
     if keep:
         return borrow((n, *shape), dtype)
     entry = np.empty(shape, dtype)

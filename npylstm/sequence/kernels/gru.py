@@ -57,7 +57,7 @@ class GRUKernel(Kernel):
 
     @classmethod
     def is_for(cls, cell: Any) -> bool:
-        """Whether the cell is a GRU with the reset gate before the product."""
+        """Return whether the cell is a GRU with the reset gate before the product."""
         return type(cell) is GRUCell and not cell.reset_after
 
     def forward(self, state0: Sequence[Array]) -> tuple[ForwardStep, list[Array]]:
@@ -130,7 +130,7 @@ class GRUKernel(Kernel):
 
     @property
     def products(self) -> list[tuple[Rows, Rows]]:
-        """Those of r and u by h_prev, 1 and x, and those of n by 1, x and m."""
+        """The rows of r and u by h_prev, 1 and x, and the rows of n by 1, x and m."""
         D, H = self.D, self.H
         return [(slice(0, 2 * H), slice(0, H + 1 + D)), (slice(2 * H, 3 * H), slice(H, None))]
 
@@ -140,7 +140,7 @@ class GRUKernel(Kernel):
         return slice(None)
 
     def gradients(self, sums: list[Array]) -> Params:
-        """Return those of W_x, W_h and b."""
+        """Return the gradients of W_x, W_h and b."""
         by_u, n_by_u = sums
         D, H = self.D, self.H
         return {
@@ -180,7 +180,7 @@ class GRUAfterKernel(GRUKernel):
 
     @classmethod
     def is_for(cls, cell: Any) -> bool:
-        """Whether the cell is a GRU with the reset gate after the product."""
+        """Return whether the cell is a GRU with the reset gate after the product."""
         return type(cell) is GRUCell and cell.reset_after
 
     def forward(self, state0: Sequence[Array]) -> tuple[ForwardStep, list[Array]]:
@@ -232,17 +232,17 @@ class GRUAfterKernel(GRUKernel):
 
     @property
     def products(self) -> list[tuple[Rows, Rows]]:
-        """Those of q, r and u by h_prev and 1, and those of r, u and n by 1 and x."""
+        """The rows of q, r and u by h_prev and 1, and the rows of r, u and n by 1 and x."""
         H = self.H
         return [(slice(0, 3 * H), slice(0, H + 1)), (self.input_rows, slice(H, None))]
 
     @property
     def input_rows(self) -> Rows:
-        """Those of r, u and n."""
+        """The rows of r, u and n."""
         return slice(self.H, 4 * self.H)
 
     def gradients(self, sums: list[Array]) -> Params:
-        """Return those of W_x, W_h, b and b_h."""
+        """Return the gradients of W_x, W_h, b and b_h."""
         by_h, by_x = sums
         return {
             "W_x": by_x[..., 1:, :],
@@ -253,7 +253,7 @@ class GRUAfterKernel(GRUKernel):
 
 
 def _sigmoid(z: Array, half: Array, out: Array) -> None:
-    """Write σ(z) = ½ tanh(½ z) + ½, of z that is halved."""
+    """Write σ(z) = ½ tanh(½ z) + ½, given ½ z."""
     tanh(z, out)
     multiply(out, half, out)
     add(out, half, out)

@@ -34,8 +34,8 @@ class LSTMKernel(Kernel):
         c = f ⊙ c_prev + i ⊙ g                  fc = f ⊙ c_prev, ig = i ⊙ g, c = fc + ig
         h = o ⊙ tanh(c)                         h = o ⊙ tanh(c)
 
-    The slopes are kept, computed from ig, fc and h while these are in the processor's cache, so
-    that the way back only multiplies::
+    The forward step computes the slopes from ig, fc and h while these are in the processor's cache,
+    and keeps them, so that the way back only multiplies::
 
         ∂c/∂z_i    = g i(1-i)        = ig - ig i
         ∂c/∂z_f    = c_prev f(1-f)   = fc - fc f
@@ -44,7 +44,7 @@ class LSTMKernel(Kernel):
         ∂h/∂c      = o (1-tanh²(c))  = o - h tanh(c)        + p_o ∂h/∂z_o
         ∂c/∂c_prev = f                                      + p_i ∂c/∂z_i + p_f ∂c/∂z_f
 
-    The terms on the right are the peepholes', which also keep c_prev and c. Backwards::
+    The terms on the right come from the peepholes, which also keep c_prev and c. Backwards::
 
         dc = dc + dh ⊙ o ⊙ (1 - tanh²(c))       dc = dc + dh ⊙ ∂h/∂c
         dz = [di ⊙ i(1-i), ...]                 dz = [dc ⊙ ∂c/∂z_i, dc ⊙ ∂c/∂z_f,
@@ -71,7 +71,7 @@ class LSTMKernel(Kernel):
         half = np.array(0.5, self.dtype)
         W = stacked_weights(self.params)
         W[..., : 3 * H, :] *= half
-        # In this order neighbours and every other block form the pairs of factors below.
+        # In this order, adjacent blocks and every other block form the pairs of factors below.
         all_six, products = self.blocks_of(6, H, B), self.blocks_of(3, H, B)
         i, f, o, g, c, tanh_c = all_six
         gates, sigmoids, i_f, g_c = all_six[:4], all_six[:3], all_six[:2], all_six[3:5]
@@ -140,7 +140,7 @@ class LSTMKernel(Kernel):
 
     @property
     def products(self) -> list[tuple[Rows, Rows]]:
-        """One: all of dz by all of u."""
+        """One product: all of dz by all of u."""
         return [(slice(None), slice(None))]
 
     @property
@@ -149,7 +149,7 @@ class LSTMKernel(Kernel):
         return slice(None)
 
     def gradients(self, sums: list[Array]) -> Params:
-        """Return those of W_x, W_h and b, and of the peepholes."""
+        """Return the gradients of W_x, W_h and b, and of the peepholes."""
         (by_u,), H = sums, self.cell.hidden_size
         grads = {"W_x": by_u[..., H + 1 :, :], "W_h": by_u[..., :H, :], "b": by_u[..., H, :]}
         if self.peepholes is not None:
@@ -158,7 +158,7 @@ class LSTMKernel(Kernel):
 
 
 class _Peepholes:
-    """What peepholes add to a step: see the terms on the right in `LSTMKernel`.
+    """The peepholes' part of a step: see the terms on the right in `LSTMKernel`.
 
     z (4, H, B), halved, o and c (H, B) are the step's own arrays.
     """
@@ -179,7 +179,7 @@ class _Peepholes:
         self.o[...] = self.half * tanh(self.own_z_o + self.half * self.p_o * self.c) + self.half
 
     def keep(self, kept: Array) -> None:
-        """Add to the slopes of h and c by c, and keep c_prev and c."""
+        """Add the peepholes' terms to the slopes of h and c in c, and keep c_prev and c."""
         kept[4] += self.p_o * kept[2]
         kept[5] += (self.p_if * kept[:2]).sum(axis=0)
         kept[6], kept[7] = self.c_prev, self.c

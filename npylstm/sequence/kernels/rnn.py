@@ -56,7 +56,7 @@ class RNNKernel(Kernel):
 
     @property
     def products(self) -> list[tuple[Rows, Rows]]:
-        """One: all of dz by all of u."""
+        """One product: all of dz by all of u."""
         return [(slice(None), slice(None))]
 
     @property
@@ -65,6 +65,6 @@ class RNNKernel(Kernel):
         return slice(None)
 
     def gradients(self, sums: list[Array]) -> Params:
-        """Return those of W_x, W_h and b."""
+        """Return the gradients of W_x, W_h and b."""
         (by_u,), H = sums, self.cell.hidden_size
         return {"W_x": by_u[..., H + 1 :, :], "W_h": by_u[..., :H, :], "b": by_u[..., H, :]}

@@ -29,7 +29,7 @@ def register_kernel(kernel: type[K]) -> type[K]:
     Returns
     -------
     subclass of Kernel, or of GPUKernel
-        The same.
+        The same class.
 
     Raises
     ------

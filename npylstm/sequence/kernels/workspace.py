@@ -1,8 +1,8 @@
 """Large arrays that are used again.
 
-Memory fresh from the operating system is slow at its first touch, for every page of it is mapped
-and zeroed then, and a large array that is freed goes back there. A training step that makes the
-same arrays as the one before is better served with the memory of that one.
+Fresh memory from the operating system is slow at its first use, because every page is mapped and
+zeroed then. A large array that is freed goes back to the system. A training step makes the same
+arrays as the step before, so it is faster to use the same memory again.
 """
 
 from collections import deque
@@ -16,9 +16,9 @@ _idle: deque[Memory] = deque(maxlen=8)
 
 
 class _Loan:
-    """What a borrowed array and all views of it hold on to; the last to go gives the memory back.
+    """The owner of borrowed memory: an array and its views refer to it; the last gives it back.
 
-    So the memory of an array that anybody can still see is never handed out again.
+    So memory is never handed out again while anybody can still see its array.
     """
 
     def __init__(self, memory: Memory) -> None:
@@ -37,12 +37,12 @@ def borrow(shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
 
 
 def release_memory() -> None:
-    """Give all idle memory of the fused kernels back to the system; what is in use stays."""
+    """Give all idle memory of the fused kernels back to the system; memory in use stays."""
     _idle.clear()
 
 
 def _take(size: int) -> Memory:
-    """Return `size` to 2 `size` bytes; where nothing idle fits, the oldest of it is let go."""
+    """Return `size` to 2 `size` bytes; if nothing idle fits, the oldest idle memory is freed."""
     for _ in range(len(_idle)):
         try:
             memory = _idle.popleft()
