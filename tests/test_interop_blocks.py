@@ -231,7 +231,7 @@ def test_a_file_that_pytorch_wrote_is_understood_without_being_told_what_it_is(
 
 def test_what_is_no_safetensors_file_or_holds_no_such_layer_is_named(path):
     path.write_bytes(b"PK not this")
-    with pytest.raises(ValueError, match=r"model.safetensors is no safetensors file"):
+    with pytest.raises(ValueError, match=r"model.safetensors is not a safetensors file"):
         load_safetensors(path)
     library = pytest.importorskip("safetensors.numpy")
     library.save_file({"weight": np.ones((2, 2), np.float32)}, path)

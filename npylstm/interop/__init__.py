@@ -1,7 +1,7 @@
 """Weights, gradients, states and layers from and to other frameworks, as plain arrays.
 
-Only names and layouts change, so no framework is needed or imported. All of them compute the same
-equations; what they call the gates, how they order them and how they lay out matrices differs:
+Only names and layouts change, so no framework is needed or imported. All frameworks compute the
+same equations; they differ in the names and the order of the gates and in the layout of matrices:
 
 ============  =============  =============  ====================================================
 framework     LSTM           GRU            matrices
@@ -14,10 +14,10 @@ ONNX          i, o, f, c     z, r, h        transposed, the directions of a laye
 ============  =============  =============  ====================================================
 
 The candidate g of an LSTM is also called j and c, the candidate n of a GRU c and h, and its update
-gate u also z; it keeps the old state where it is 1, in all of them.
+gate u also z. In all of them an update gate of 1 keeps the old state.
 
 `layer` is a cell or any layer made of cells. The wrappers `Dropout` and `Residual` own no
-parameters and are passed over. A cell with options that a framework lacks is refused.
+parameters and are skipped. A cell with options that a framework lacks is refused.
 """
 
 from npylstm.interop.blocks import (

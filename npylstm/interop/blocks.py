@@ -1,8 +1,8 @@
 """Weights as courses and small libraries keep them: a matrix for each gate, or stacked kernels.
 
-A `Layout` says how the arrays are called and how they lie; `LAYOUTS` has those of well-known
-courses and libraries. Everything in it is a transposition, a change of names or a sign, so
-gradients convert as parameters do, except that two biases share one gradient.
+A `Layout` gives the names and the arrangement of the arrays; `LAYOUTS` holds the layouts of
+well-known courses and libraries. Everything in it is a transposition, a change of names or a sign,
+so gradients convert like parameters, except that two biases share one gradient.
 """
 
 from collections.abc import Collection, Mapping
@@ -17,34 +17,34 @@ from npylstm.interop.core import ANYTHING, Arrays, Framework, Tensor
 
 @dataclass(frozen=True)
 class Layout:
-    """How somebody keeps the weights of a cell.
+    """How a course or a library keeps the weights of a cell.
 
-    In a name `{}` stands for a gate, and then there is one array for each gate; without it the
-    gates lie side by side in one array, in the order of `gates`.
+    In a name `{}` stands for a gate, and then there is one array for each gate. Without it the
+    gates are side by side in one array, in the order of `gates`.
 
     Attributes
     ----------
     gates : dict
-        What each gate is called, by this package's letter.
+        The name of each gate, by this package's letter.
     W_x, W_h : str
-        The names of the input's and the recurrent weights; both alike for a stacked kernel.
+        The names of the input's and the recurrent weights; the same name for a stacked kernel.
     b, b_h : str or None
-        The names of the bias, and of a second one that the recurrent product has.
+        The names of the bias, and of a second bias in the recurrent product.
     b_n : str or None
-        Without such a second one, the name of a GRU's b_h (`reset_after`).
+        Without such a second bias, the name of a GRU's b_h (`reset_after`).
     peephole, W_p : str or None
         The names of peepholes and of the projection.
     stacked : None, "xh" or "hx"
         Whether the weights of x and of h are one kernel, and which rows come first.
     transposed : bool
-        Whether matrices are (H, D) in place of (D, H).
+        Whether matrices are (H, D) instead of (D, H).
     column_bias : bool
-        Whether biases are columns (H, 1) in place of (H,).
+        Whether biases are columns (H, 1) instead of (H,).
     complement : tuple of str
-        Gates that are 1 minus ours, by our letter: `("u",)` for a GRU whose update gate takes the
-        new value where it is 1.
+        Gates that are 1 minus our gate, by our letter: `("u",)` for a GRU whose update gate takes
+        the new value if it is 1.
     coupled : str
-        The gate that is kept of two coupled ones: `"i"` if f = 1 - i, `"f"` if i = 1 - f.
+        Which of two coupled gates is kept: `"i"` if f = 1 - i, `"f"` if i = 1 - f.
     """
 
     gates: Mapping[str, str]
@@ -122,12 +122,12 @@ def to_blocks(cell: Cell, params: Params, layout: str | Layout = "gates") -> Arr
     params : dict of arrays
         Its parameters.
     layout : str or Layout
-        One of `LAYOUTS`, or one of your own.
+        One of `LAYOUTS`, or your own layout.
 
     Raises
     ------
     ValueError
-        No such layout, or a cell with parameters that it does not have.
+        There is no such layout, or it lacks a parameter of the cell.
 
     Examples
     --------
@@ -150,9 +150,9 @@ def from_blocks(cell: Cell, arrays: Mapping[str, Tensor], layout: str | Layout =
     Raises
     ------
     TypeError
-        Something that is not an array or a tensor of floating-point numbers.
+        Something is not an array or a tensor of floating-point numbers.
     ValueError
-        No such layout, or arrays that are missing, left over or of a shape that does not fit.
+        There is no such layout, or arrays are missing, left over or have a shape that does not fit.
     """
     return _from("arrays", cell, arrays, layout, gradients=False)
 
@@ -218,7 +218,7 @@ def _framework(layout: Layout, cell: Cell) -> Framework:
 
 
 def _names(layout: Layout, cell: Cell, part: str, order: str) -> list[tuple[str, int]]:
-    """Return the name of each gate's block of a part, and -1 where the gate is 1 minus ours."""
+    """Return the name of each gate's block of a part, and -1 if the gate is 1 minus our gate."""
     names = []
     for gate in order:
         theirs, complement = layout.gates[gate], gate in layout.complement
@@ -229,7 +229,7 @@ def _names(layout: Layout, cell: Cell, part: str, order: str) -> list[tuple[str,
 
 
 def _extras(layout: Layout, params: Collection[str]) -> dict[str, str]:
-    """Return our names of what has no gates, with the layout's."""
+    """Return our names of the arrays without gates, with the layout's names."""
     b_n = layout.b_n if layout.b_h is None else None
     pairs = {"W_p": layout.W_p, "b_h": b_n}
     return {ours: theirs for ours, theirs in pairs.items() if theirs and ours in params}
@@ -295,7 +295,7 @@ def _decode(layout: Layout, cell: Cell, arrays: Arrays, order: str, gradients: b
 
 
 def _turned(layout: Layout, part: str, array: Array, back: bool = False) -> Array:
-    """Return a part as the layout has it, a matrix transposed, a bias as a column; or back."""
+    """Turn a part into the layout's form (matrix transposed, bias as a column), or back."""
     if part.startswith("W"):
         return mT(array) if layout.transposed else array
     if not layout.column_bias or part == "peephole":

@@ -1,12 +1,12 @@
-"""What all frameworks share: the cells of a layer, their options, and arrays of any library.
+"""Code that all frameworks share: the cells of a layer, their options, arrays of any library.
 
 Each framework in its own file says three things: which options its cells have (`Framework.cells`),
 how one cell's parameters become its arrays (`encode`), and how they come back (`decode`). The rest
 is here: finding the cells in a layer, checking what does not fit, gradients and states.
 
-Parameters and gradients do not convert alike. Where a framework has two biases of which only the
-sum enters the equations, b goes into the first one and the second is zero, but ∂L/∂b is the
-gradient of both. So `encode` and `decode` are told which of the two they have.
+Parameters and gradients convert differently. If a framework has two biases, and only their sum
+enters the equations, b goes into the first and the second is zero, but ∂L/∂b is the gradient of
+both. So an argument tells `encode` and `decode` whether they get parameters or gradients.
 """
 
 import sys
@@ -46,10 +46,10 @@ KINDS: dict[type[Cell], str] = {
     GRUCell: "GRU",
     RNNCell: "RNN",
 }
-"""The cells that other frameworks may have, too. A subclass may compute anything, so it is none."""
+"""The cells that other frameworks may have. Subclasses do not count: they may compute anything."""
 
 Options: TypeAlias = Mapping[str, tuple[Any, ...] | str]
-"""What the options of a cell may be: a string stands for the value of another option."""
+"""The values that a cell's options may have: a string stands for the value of another option."""
 
 
 class _Anything(tuple[Any, ...]):
@@ -74,8 +74,8 @@ class Framework:
     ----------
     name : str
     cells : dict
-        For each kind of cell the order of its gates, by this package's letters, and which values
-        an option may have; an option that is not named must have its default.
+        For each kind of cell the order of its gates, by this package's letters, and the values
+        that each option may have; an option that is not named must have its default.
     encode, decode : callable
         (cell, parameters, order, whether they are gradients) -> arrays by the framework's names,
         and back.
@@ -112,7 +112,7 @@ Kernels: TypeAlias = tuple[Array, Array, Array, Array]
 def to_kernels(cell: Cell, params: Params, order: str, gradients: bool) -> Kernels:
     """Put the gates in a framework's order and give W_h a bias of its own.
 
-    A gate that only the framework has, f where ours is 1 - i, gets zeros.
+    A gate that only the framework has gets zeros: f, if our f is 1 - i.
     """
     columns, H = cell.gate_columns, cell.hidden_size
 
@@ -155,7 +155,7 @@ def cells(layer: Layer | Cell) -> list[tuple[str, Cell]]:
     Raises
     ------
     TypeError
-        Not a layer or a cell, or a layer with parameters of its own beside its cells'.
+        It is not a layer or a cell, or has parameters of its own beside its cells' parameters.
     """
     if not isinstance(layer, Layer | Cell):
         raise TypeError(f"layer must be a Cell or a Layer of cells, got {layer!r}")
@@ -191,7 +191,7 @@ def levels(framework: Framework, layer: Layer | Cell) -> list[Level]:
                 direction = "reverse"
             case Recurrent():
                 direction = "forward"
-            case _ if list(part.children) == [""]:  # it owns no parameters and is passed over
+            case _ if list(part.children) == [""]:  # it owns no parameters and is skipped
                 yield from level(part.children[""], prefix)
                 return
             case _:
@@ -205,16 +205,16 @@ def levels(framework: Framework, layer: Layer | Cell) -> list[Level]:
             )
         if len({size(cell) for _, cell in sides}) > 1:
             raise ValueError(
-                f"{framework.name} has layers with both directions alike only, got {layer}"
+                f"{framework.name} needs the same layer in both directions, got {layer}"
             )
         yield Level(direction, tuple(sides))
 
-    cells(layer)  # refuses what is no layer of cells
+    cells(layer)  # refuses other things than layers of cells
     return list(level(as_layer(layer), ""))
 
 
 def size(cell: Cell) -> tuple[Any, ...]:
-    """Return what two cells must share to be set up by the same arguments."""
+    """Return the settings that two cells must share to be made from the same arguments."""
     return cell.gates, cell.hidden_size, cell.output_size, tuple(cell.param_shapes)
 
 
@@ -249,12 +249,12 @@ def decode(
 
 
 def template(framework: Framework, layer: Layer | Cell) -> dict[str, Arrays]:
-    """Return arrays of the framework's names and shapes for each cell."""
+    """Return arrays with the framework's names and shapes for each cell."""
     return encode(framework, layer, zeros(layer))
 
 
 def zeros(layer: Layer | Cell) -> Params:
-    """Return parameters of the layer's names and shapes."""
+    """Return parameters with the layer's names and shapes."""
     return {
         prefix + key: np.zeros(shape)
         for prefix, cell in cells(layer)
@@ -263,9 +263,9 @@ def zeros(layer: Layer | Cell) -> Params:
 
 
 def check_like(argument: str, tensors: Mapping[str, Tensor], like: Mapping[str, Array]) -> Arrays:
-    """Return tensors as arrays; raise TypeError or ValueError unless they are like `like`.
+    """Return tensors as arrays; raise TypeError or ValueError unless they fit `like`.
 
-    They must have its names and shapes.
+    They must have the names and shapes of `like`.
     """
     if not isinstance(tensors, Mapping):
         raise TypeError(f"{argument} must be a dict of arrays, got {type(tensors).__name__}")
@@ -281,9 +281,9 @@ def check_like(argument: str, tensors: Mapping[str, Tensor], like: Mapping[str, 
 
 
 def without_bias(arrays: Arrays, names: Sequence[str], gradients: bool) -> Arrays:
-    """Return the arrays except biases called `names`; raise ValueError for one that is not zero.
+    """Return the arrays except biases called `names`; raise ValueError if one is not zero.
 
-    Gradients are left out whatever they are: the framework has no such parameter.
+    Their gradients may have any value, since the framework has no such parameter.
     """
     for name in names:
         if arrays[name].any() and not gradients:
@@ -292,15 +292,15 @@ def without_bias(arrays: Arrays, names: Sequence[str], gradients: bool) -> Array
 
 
 def as_array(name: str, tensor: Tensor) -> Any:
-    """Return a tensor of any library as a NumPy array; NumPy's and CuPy's stay what they are.
+    """Return a tensor of any library as a NumPy array; NumPy's and CuPy's arrays stay as they are.
 
-    A tensor of PyTorch may need a gradient, lie on another device or in memory in any order.
+    A tensor of PyTorch may need a gradient, be on another device, or have any order in memory.
     bfloat16, which NumPy lacks, becomes float32 with the same value.
 
     Raises
     ------
     TypeError
-        Something else, or a tensor that holds no numbers.
+        It is something else, or a tensor that holds no numbers.
     """
     if isinstance(tensor, np.ndarray) or type(tensor).__module__.startswith("cupy"):
         return tensor
@@ -313,9 +313,9 @@ def as_array(name: str, tensor: Tensor) -> Any:
             tensor = sys.modules["onnx"].numpy_helper.to_array(tensor)
         array = tensor.numpy() if hasattr(tensor, "numpy") else tensor
         if not hasattr(array, "__array__"):
-            raise TypeError("it is no array")
+            raise TypeError("it is not an array")
         array = np.asarray(array)
-    except Exception as error:  # each library has its own for what it can't hand over
+    except Exception as error:  # each library raises its own error
         kind = type(tensor).__name__
         raise TypeError(f"{name} must be an array or a tensor, got {kind}: {error}") from error
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
@@ -374,7 +374,7 @@ def head_shapes(layer: Convertible) -> tuple[Layer | Cell, Arrays]:
 
 
 def split_head(layer: Convertible, params: Params) -> tuple[Layer | Cell, Params, Params]:
-    """Return the recurrent part, its parameters, and those of the head of a model, if it is one."""
+    """Return the recurrent part, its parameters, and the parameters of a model's head if any."""
     recurrent, head = head_shapes(layer)
     given = {name: params[name] for name in head if name in params}
     own = {name: array for name, array in params.items() if name not in head}

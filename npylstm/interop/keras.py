@@ -1,7 +1,7 @@
 """Keras 3: weights, gradients and states of LSTM, GRU and SimpleRNN, and layers like them.
 
-Gates in the order i, f, c, o or z, r, h; matrices as here, (D, 4H) and (H, 4H); one bias, and two
-for a GRU with `reset_after`. Keras itself is not imported.
+The gates have the order i, f, c, o or z, r, h. The matrices are as here, (D, 4H) and (H, 4H). There
+is one bias, or two for a GRU with `reset_after`. Keras itself is not imported.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,8 +28,8 @@ def to_keras(layer: Convertible, params: Params, bias: bool = True) -> list[Arra
     params : dict of arrays
         The layer's parameters.
     bias : bool
-        False leaves the biases of the cells out, for layers made with `use_bias=False`; they must
-        be zero.
+        If False, the biases of the cells are left out, for layers made with `use_bias=False`; they
+        must be zero.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def to_keras(layer: Convertible, params: Params, bias: bool = True) -> list[Arra
     Raises
     ------
     ValueError
-        An option that Keras lacks, `params` of another layer, or a bias that is not zero with
+        Keras lacks an option, `params` belong to another layer, or a bias is not zero with
         `bias=False`.
     """
     return _to(layer, params, bias, gradients=False)
@@ -57,27 +57,27 @@ def from_keras(layer: Convertible, weights: Sequence[Tensor]) -> Params:
     Parameters
     ----------
     layer : Layer, Cell or SequenceModel
-        What the parameters are for.
+        The layer that gets the parameters.
     weights : list of arrays
         In the order of `get_weights()`. Without the biases (`use_bias=False`) b is zero.
 
     Raises
     ------
     TypeError
-        Something that is not an array or a tensor of floating-point numbers.
+        Something is not an array or a tensor of floating-point numbers.
     ValueError
-        An option that Keras lacks, or another number or other shapes of arrays than the layer has.
+        Keras lacks an option, or the arrays differ from the layer's in number or shape.
     """
     return _from("weights", layer, weights, gradients=False)
 
 
 def gradients_from_keras(layer: Convertible, gradients: Sequence[Tensor]) -> Params:
-    """Return the layer's gradients from those of Keras's weights; errors as in `from_keras`."""
+    """Return the layer's gradients from the gradients of Keras's weights; see `from_keras`."""
     return _from("gradients", layer, gradients, gradients=True)
 
 
 def state_to_keras(layer: Layer | Cell, state: Any) -> list[Array]:
-    """Return a state, or its gradient, as Keras has it: h and c of each cell, in one list."""
+    """Return a state, or its gradient, in Keras's form: h and c of each cell, in one list."""
     return [array.copy() for leaf in core.leaves(layer, state) for array in leaf]
 
 
@@ -93,17 +93,17 @@ def state_from_keras(layer: Layer | Cell, states: Sequence[Tensor]) -> Any:
 
 
 def layer_from_keras(layer: Any, input_size: int | None = None, kind: str | None = None) -> Layer:
-    """Return the layer that computes what a Keras layer does.
+    """Return the layer that computes the same as a Keras layer.
 
     Parameters
     ----------
-    layer
-        A keras.layers.LSTM, GRU, SimpleRNN, RNN or Bidirectional, a Sequential of them, or what
-        `keras.layers.serialize` or `get_config()` of one returns.
+    layer : Keras layer or dict
+        A keras.layers.LSTM, GRU, SimpleRNN, RNN or Bidirectional, a Sequential of them, or the
+        result of its `keras.layers.serialize` or `get_config()`.
     input_size : int, optional
-        The width of the inputs, where the layer has seen none yet.
+        The width of the inputs, if the layer has seen none yet.
     kind : str, optional
-        The layer's class, such as `"LSTM"`: a `get_config()` does not tell it.
+        The layer's class, such as `"LSTM"`, which a `get_config()` does not contain.
 
     Returns
     -------
@@ -113,9 +113,9 @@ def layer_from_keras(layer: Any, input_size: int | None = None, kind: str | None
     Raises
     ------
     TypeError
-        Not a layer or a config.
+        `layer` is not a layer or a config.
     ValueError
-        A setting that has no counterpart here, or an unknown input size.
+        A setting has no counterpart here, or the input size is unknown.
 
     Examples
     --------
@@ -133,16 +133,16 @@ def model_from_keras(model: Any, **options: Any) -> tuple[SequenceModel, Params]
 
     Parameters
     ----------
-    model
-        A keras.Sequential of recurrent layers, the last of which says by its `return_sequences`
-        whether there is an output at every step, and a Dense layer.
-    options
+    model : keras.Sequential
+        Recurrent layers and a Dense layer. `return_sequences` of the last recurrent layer says
+        whether there is an output at every step.
+    options : str, float
         `loss` and `head_std` of `SequenceModel`.
 
     Raises
     ------
     ValueError
-        Other layers, or a setting that has no counterpart here.
+        The model has other layers, or a setting has no counterpart here.
     """
     config = model.get_config()
     *below, top = [part for part in config["layers"] if part["class_name"] != "InputLayer"]
@@ -293,7 +293,7 @@ def _layer(name: str, config: Config, width: int | None) -> Layer | Cell:
 
 
 def _refuse(name: str, config: Config) -> None:
-    """Raise ValueError for what a layer here does not do."""
+    """Raise ValueError for settings that a layer here lacks."""
     known = ("LSTM", "GRU", "SimpleRNN")
     if name not in {*known, *(f"{kind}Cell" for kind in known), "RNN", "StackedRNNCells"}:
         raise ValueError(f"layer must be one of {', '.join(known)}, RNN, Bidirectional, got {name}")
@@ -332,7 +332,7 @@ ACTIVATIONS = {
 
 
 def _activation(name: str, value: Any) -> str:
-    """Return an activation by its name here; raise ValueError for one that the cells lack."""
+    """Return an activation by its name here; raise ValueError if the cells lack it."""
     if isinstance(value, Mapping):  # a registered function
         value = value.get("config", value)
     return check_activation(name, ACTIVATIONS.get(value, value))

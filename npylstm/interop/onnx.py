@@ -1,8 +1,8 @@
 """ONNX: the operators LSTM, GRU and RNN, their weights, gradients and states, and running them.
 
-Gates in the order i, o, f, c or z, r, h, peepholes i, o, f (ONNX opset 22); matrices are
-transposed, and both directions of an operator lie in one array. Where the standard leaves a choice,
-the answer is the one of ONNX Runtime 1.32. ONNX itself is not imported.
+The gates have the order i, o, f, c or z, r, h, and peepholes i, o, f (ONNX opset 22). Matrices are
+transposed, and both directions of an operator are in one array. If the standard leaves a choice,
+the code does the same as ONNX Runtime 1.32. ONNX itself is not imported.
 """
 
 import sys
@@ -40,27 +40,27 @@ def to_onnx(layer: Layer | Cell, params: Params, bias: bool = True) -> list[Arra
     params : dict of arrays
         The layer's parameters.
     bias : bool
-        False leaves B out; the biases must be zero.
+        If False, B is left out; the biases must be zero.
 
     Returns
     -------
     list of dict of arrays
         One for each layer from the bottom up, because an operator makes one layer: W (Z, 4H, D),
-        R (Z, 4H, H), B (Z, 8H), the biases of W and those of R, and with peepholes P (Z, 3H); Z
-        is the number of directions. With coupled gates f has zeros, which `input_forget=1` leaves
-        unread.
+        R (Z, 4H, H), B (Z, 8H), which holds the biases of W and of R, and with peepholes P (Z, 3H).
+        Z is the number of directions. With coupled gates f has zeros; `input_forget=1` does not
+        read them.
 
     Raises
     ------
     ValueError
-        A layer or an option that ONNX lacks, `params` of another layer, or a bias that is not zero
+        ONNX lacks the layer or an option, `params` belong to another layer, or a bias is not zero
         with `bias=False`.
     """
     return _to(layer, params, bias, gradients=False)
 
 
 def gradients_to_onnx(layer: Layer | Cell, grads: Params, bias: bool = True) -> list[Arrays]:
-    """Return the gradients of the operators' weights: both halves of B have the same.
+    """Return the gradients of the operators' weights; both halves of B have the same gradient.
 
     Parameters and errors as in `to_onnx`.
     """
@@ -75,17 +75,17 @@ def from_onnx(
     Parameters
     ----------
     layer : Layer or Cell
-        What the parameters are for.
+        The layer that gets the parameters.
     operators : list of dict of arrays, or a dict for one operator
-        W, R and, where they are not zero, B and P of each layer's operator, from the bottom up.
+        W, R and, if they are not zero, B and P of each layer's operator, from the bottom up.
 
     Raises
     ------
     TypeError
-        Something that is not an array or a tensor of floating-point numbers.
+        Something is not an array or a tensor of floating-point numbers.
     ValueError
-        A layer or an option that ONNX lacks, or arrays that are missing, left over or of a shape
-        that does not fit the layer.
+        ONNX lacks the layer or an option, or arrays are missing, left over or have a shape that
+        does not fit the layer.
     """
     return _from(layer, operators, gradients=False)
 
@@ -93,26 +93,25 @@ def from_onnx(
 def gradients_from_onnx(
     layer: Layer | Cell, operators: Mapping[str, Tensor] | Sequence[Mapping[str, Tensor]]
 ) -> Params:
-    """Return the layer's gradients from those of the operators' weights, as `from_onnx` does."""
+    """Return the layer's gradients from the gradients of the operators' weights."""
     return _from(layer, operators, gradients=True)
 
 
 def state_to_onnx(layer: Layer | Cell, state: Any, layout: int = 0) -> list[Arrays]:
-    """Return a state, or its gradient, as ONNX has it.
+    """Return a state, or its gradient, in ONNX's form.
 
     Parameters
     ----------
     layer : Layer or Cell
         As in `to_onnx`.
-    state
-        The layer's state.
+    state : state of `layer`
     layout : int
         The operator's attribute: with 1 the batch comes first.
 
     Returns
     -------
     list of dict of arrays
-        `initial_h` (Z, B, H), or (B, Z, H), and of an LSTM `initial_c`, one dict for each layer.
+        `initial_h` (Z, B, H), or (B, Z, H), and for an LSTM `initial_c`, one dict for each layer.
     """
     check_choice("layout", layout, (0, 1))
     states = iter(core.leaves(layer, state))
@@ -170,16 +169,16 @@ def layer_from_onnx(
     nodes: Node | Sequence[Node],
     inputs: Mapping[str, Tensor] | Sequence[Mapping[str, Tensor]],
 ) -> Layer:
-    """Return the layer that computes what an ONNX operator does, or several one on the other.
+    """Return the layer that computes the same as an ONNX operator, or as several in a stack.
 
     Parameters
     ----------
     nodes : onnx.NodeProto or dict, or a list of these
-        An LSTM, GRU or RNN; a dict has the attributes and `"op_type"`. `layout` is not the
-        layer's: sequences here are (T, B, D).
+        An LSTM, GRU or RNN; a dict has the attributes and `"op_type"`. The layer does not use
+        `layout`: sequences here are (T, B, D).
     inputs : dict of arrays, or a list of these
-        W and R of each node, which tell the sizes, and P if it has any, by the names in ONNX's
-        description or by those in the node's graph.
+        W and R of each node, whose shapes give the sizes, and P if it has any. The keys are the
+        names in ONNX's description or in the node's graph.
 
     Returns
     -------
@@ -189,7 +188,7 @@ def layer_from_onnx(
     Raises
     ------
     ValueError
-        An attribute that the cells cannot follow, or sizes that contradict each other.
+        The cells do not support an attribute, or sizes contradict each other.
     """
     if isinstance(nodes, Mapping) or hasattr(nodes, "op_type"):
         nodes = [nodes]
@@ -203,27 +202,27 @@ def layer_from_onnx(
 
 
 def run_onnx(node: Node, inputs: Mapping[str, Tensor] | Sequence[Tensor]) -> Arrays:
-    """Compute what an ONNX operator computes: LSTM, GRU or RNN with any of their attributes.
+    """Compute the same as an ONNX operator: LSTM, GRU or RNN with any of their attributes.
 
     Parameters
     ----------
     node : onnx.NodeProto or dict
         As in `layer_from_onnx`.
     inputs : dict or list of arrays
-        X, W and R, and what there is of B, sequence_lens, initial_h, initial_c and P; by the names
-        in ONNX's description or in the node's graph, or in the order of the node's inputs.
+        X, W and R, and optionally B, sequence_lens, initial_h, initial_c and P: a dict by the names
+        in ONNX's description or in the node's graph, or a list in the order of the node's inputs.
 
     Returns
     -------
     dict of arrays
         Y (T, Z, B, H), Y_h (Z, B, H) and of an LSTM Y_c; with `layout=1` Y (B, T, Z, H) and Y_h
         (B, Z, H). A sequence of length 0 has a final state of zeros, as in ONNX Runtime, not the
-        initial one.
+        initial state.
 
     Raises
     ------
     TypeError, ValueError
-        An attribute that the cells cannot follow, or inputs that do not fit.
+        The cells do not support an attribute, or inputs do not fit.
 
     Examples
     --------
@@ -420,7 +419,7 @@ def _attributes(level: core.Level) -> dict[str, Any]:
 
 
 def _functions_to_onnx(phis: Sequence[str], defaults: Sequence[str]) -> dict[str, Any]:
-    """Return the attributes that stand for these activations; none where ONNX has them anyway."""
+    """Return the attributes for these activations; none if they are ONNX's defaults."""
     names: list[str] = []
     alphas: list[float] = []
     betas: list[float] = []
@@ -469,7 +468,7 @@ def _operator(node: Node) -> tuple[str, dict[str, Any]]:
 
 
 def _inputs(node: Node, given: Any) -> dict[str, Tensor]:
-    """Return inputs by the names in ONNX's description; those that are None are left out."""
+    """Return inputs by the names in ONNX's description, without those that are None."""
     formal = INPUTS if _operator(node)[0] == "LSTM" else INPUTS[:6]
     actual = list(getattr(node, "input", formal))
     by_graph = {theirs: ours for ours, theirs in zip(formal, actual, strict=False) if theirs}
@@ -508,7 +507,7 @@ def _layer(op_type: str, attributes: Mapping[str, Any], inputs: Mapping[str, Ten
 def _sizes(
     op_type: str, attributes: Mapping[str, Any], inputs: Mapping[str, Tensor], Z: int
 ) -> tuple[int, int]:
-    """Return D and H as W and R tell them."""
+    """Return D and H from the shapes of W and R."""
     for name in ("W", "R"):
         if name not in inputs:
             raise ValueError(f"inputs must have 'W' and 'R', got {sorted(inputs)}")
@@ -561,7 +560,7 @@ def _functions(op_type: str, attributes: Mapping[str, Any], Z: int) -> list[str]
 def _initial(
     op_type: str, layer: Layer, given: Mapping[str, Tensor], xs: Array, layout: int
 ) -> Any:
-    """Return the initial state; what is not given of it is zero."""
+    """Return the initial state; missing parts of it are zero."""
     names = ("initial_h", "initial_c")[: 2 if op_type == "LSTM" else 1]
     if not any(name in given for name in names):
         return None

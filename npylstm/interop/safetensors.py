@@ -38,7 +38,7 @@ def save_safetensors(
 ) -> None:
     """Write a layer's parameters to a safetensors file by PyTorch's names.
 
-    The metadata describe the layer, too, so that `load_safetensors` needs nothing but the file.
+    The metadata also describe the layer, so that `load_safetensors` needs only the file.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def save_safetensors(
     ModuleNotFoundError
         The package safetensors is not installed.
     ValueError
-        A layer or an option that PyTorch lacks, or that could not be loaded again.
+        PyTorch lacks the layer or an option, or the layer could not be loaded again.
     OSError
         The file cannot be written.
     """
@@ -84,15 +84,15 @@ def load_safetensors(
     ----------
     path : str or path
     layer : Layer, Cell or SequenceModel, optional
-        What the parameters are for. By default what the file's metadata describe, and otherwise
-        the LSTM or GRU that the names and shapes in it tell.
+        The layer that gets the parameters. By default it follows from the file's metadata, or else
+        from the names and shapes of an LSTM's or a GRU's arrays.
     prefix, head
         As in `from_torch`.
 
     Returns
     -------
     layer, params
-        float16 and float32 stay what they are; bfloat16 becomes float32.
+        float16 and float32 stay the same; bfloat16 becomes float32.
 
     Raises
     ------
@@ -101,7 +101,7 @@ def load_safetensors(
     OSError
         The file cannot be read.
     ValueError
-        Not a safetensors file, or one whose arrays do not fit the layer.
+        It is not a safetensors file, or its arrays do not fit the layer.
     """
     library = _library()
     content = Path(path).read_bytes()
@@ -110,7 +110,7 @@ def load_safetensors(
         length = int.from_bytes(content[:8], "little")
         texts = json.loads(content[8 : 8 + length]).get("__metadata__", {})
     except Exception as error:  # safetensors has an exception of its own
-        raise ValueError(f"{os.fspath(path)} is no safetensors file: {error}") from error
+        raise ValueError(f"{os.fspath(path)} is not a safetensors file: {error}") from error
     arrays = {name: _array(entry) for name, entry in entries if entry["dtype"] in DTYPES}
     if layer is None and DESCRIPTION in texts:
         layer = from_config(json.loads(texts[DESCRIPTION]))
@@ -137,7 +137,7 @@ def _array(entry: Mapping[str, Any]) -> Any:
 
 
 def _layer(arrays: Arrays, prefix: str | None) -> Layer:
-    """Return the LSTM or GRU that the names and shapes of PyTorch's arrays tell."""
+    """Return the LSTM or GRU that follows from the names and shapes of PyTorch's arrays."""
     own = own_part(arrays, prefix)
     try:
         rows, H = own["weight_hh_l0"].shape

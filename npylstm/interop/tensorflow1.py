@@ -1,7 +1,7 @@
 """TensorFlow 1.15: variables, gradients and states of its cells.
 
-Gates in the order i, j, f, o, or r, u and apart from them c; one kernel (D + H, 4H). TensorFlow
-adds the forget bias at run time, so it is not in its variables.
+The gates have the order i, j, f, o, or r, u with c apart. There is one kernel (D + H, 4H).
+TensorFlow adds the forget bias at run time, so it is not in its variables.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ def to_tf1(layer: Layer | Cell, params: Params, scopes: Sequence[str]) -> Arrays
         The layer's parameters.
     scopes : list of str
         The scope of each cell's variables, from the bottom up, the forward direction first:
-        `["rnn/basic_lstm_cell"]`. `npylstm.tf1` knows those that TensorFlow gives its cells.
+        `["rnn/basic_lstm_cell"]`. `npylstm.tf1` knows the scopes that TensorFlow gives its cells.
 
     Returns
     -------
@@ -40,7 +40,7 @@ def to_tf1(layer: Layer | Cell, params: Params, scopes: Sequence[str]) -> Arrays
     Raises
     ------
     ValueError
-        An option that TensorFlow lacks, or `params` or `scopes` that do not fit the layer.
+        TensorFlow lacks an option, or `params` or `scopes` do not fit the layer.
     """
     core.check_like("params", params, core.zeros(layer))
     return _to(layer, _plus_forget_bias(layer, params, sign=-1), scopes, gradients=False)
@@ -57,8 +57,8 @@ def from_tf1(layer: Layer | Cell, variables: Mapping[str, Tensor], scopes: Seque
     Parameters
     ----------
     layer : Layer or Cell
-        What the parameters are for. The `forget_bias` of its cells is the one of the TensorFlow
-        cells; it becomes a part of b.
+        The layer that gets the parameters. The `forget_bias` of its cells must be the TensorFlow
+        cells' forget bias; it becomes a part of b.
     variables : dict of arrays
         By their names in a checkpoint, `"rnn/basic_lstm_cell/kernel"`.
     scopes : list of str
@@ -67,10 +67,10 @@ def from_tf1(layer: Layer | Cell, variables: Mapping[str, Tensor], scopes: Seque
     Raises
     ------
     TypeError
-        Something that is not an array or a tensor of floating-point numbers.
+        Something is not an array or a tensor of floating-point numbers.
     ValueError
-        An option that TensorFlow lacks, or variables that are missing, left over or of a shape
-        that does not fit the layer.
+        TensorFlow lacks an option, or variables are missing, left over or have a shape that does
+        not fit the layer.
     """
     params = _from("variables", layer, variables, scopes, gradients=False)
     return _plus_forget_bias(layer, params, sign=1)
@@ -79,12 +79,12 @@ def from_tf1(layer: Layer | Cell, variables: Mapping[str, Tensor], scopes: Seque
 def gradients_from_tf1(
     layer: Layer | Cell, gradients: Mapping[str, Tensor], scopes: Sequence[str]
 ) -> Params:
-    """Return the layer's gradients from those of TensorFlow's variables, by the same names."""
+    """Return the layer's gradients from the gradients of TensorFlow's variables, by their names."""
     return _from("gradients", layer, gradients, scopes, gradients=True)
 
 
 def state_to_tf1(layer: Layer | Cell, state: Any) -> Any:
-    """Return a state, or its gradient, as TensorFlow has it: (c, h) of an LSTM, h of the others.
+    """Return a state, or its gradient, in TensorFlow's form: (c, h) for an LSTM, else h.
 
     The states of several cells are a tuple, nested as the layer's own state is.
     """

@@ -1,7 +1,7 @@
 """PyTorch 2: parameters, gradients and states of nn.LSTM, nn.GRU and nn.RNN, and layers like them.
 
-Gates in the order i, f, g, o or r, z, n; matrices are transposed, (4H, D) and (4H, H); two biases,
-`bias_ih` and `bias_hh`. PyTorch itself is not imported.
+The gates have the order i, f, g, o or r, z, n. Matrices are transposed, (4H, D) and (4H, H). There
+are two biases, `bias_ih` and `bias_hh`. PyTorch itself is not imported.
 """
 
 import re
@@ -33,11 +33,11 @@ def to_torch(
     params : dict of arrays
         The layer's parameters.
     prefix : str
-        What the names begin with: `"lstm."` for the attribute `lstm` of a module.
+        The start of the names: `"lstm."` for the attribute `lstm` of a module.
     head : str
         The name of the nn.Linear that is a model's head.
     bias : bool
-        False leaves the biases out, for a module made with `bias=False`; they must be zero.
+        If False, the biases are left out, for a module made with `bias=False`; they must be zero.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def to_torch(
     Raises
     ------
     ValueError
-        A layer or an option that PyTorch lacks, `params` of another layer, or a bias that is not
+        PyTorch lacks the layer or an option, `params` belong to another layer, or a bias is not
         zero with `bias=False`.
 
     Examples
@@ -66,7 +66,7 @@ def to_torch(
 def gradients_to_torch(
     layer: Convertible, grads: Params, prefix: str = "", head: str = "head", bias: bool = True
 ) -> Arrays:
-    """Return the gradients of PyTorch's parameters: `bias_hh` has the same one as `bias_ih`.
+    """Return the gradients of PyTorch's parameters; `bias_ih` and `bias_hh` have the same gradient.
 
     Parameters and errors as in `to_torch`; `bias=False` drops the gradients of the biases.
     """
@@ -87,22 +87,22 @@ def from_torch(
     Parameters
     ----------
     layer : Layer, Cell or SequenceModel
-        What the parameters are for.
+        The layer that gets the parameters.
     state_dict : dict of tensors or arrays
-        A module's, or a whole model's, of which the recurrent layer's part is taken. The names may
-        begin with `"module."` or `"_orig_mod."`.
+        A module's state_dict, or a whole model's; only the recurrent layer's part is read. The
+        names may begin with `"module."` or `"_orig_mod."`.
     prefix : str, optional
-        What the names of the recurrent layer begin with; needed only where there are several.
+        The start of the recurrent layer's names; needed only if there are several layers.
     head : str, optional
-        The name of the nn.Linear that is a model's head; needed only where several have its shape.
+        The name of the nn.Linear that is a model's head; needed only if several have its shape.
 
     Raises
     ------
     TypeError
-        Something that is not an array or a tensor of floating-point numbers.
+        Something is not an array or a tensor of floating-point numbers.
     ValueError
-        A layer or an option that PyTorch lacks, or arrays that are missing, left over or of a
-        shape that does not fit the layer.
+        PyTorch lacks the layer or an option, or arrays are missing, left over or have a shape that
+        does not fit the layer.
     """
     return _from("state_dict", layer, state_dict, prefix, head, gradients=False)
 
@@ -131,26 +131,25 @@ def gradients_from_torch(
 
 
 def state_to_torch(layer: Layer | Cell, state: Any) -> Any:
-    """Return a state, or its gradient, as PyTorch has it: (h, c) of an LSTM, or h alone.
+    """Return a state, or its gradient, in PyTorch's form: (h, c) for an LSTM, else h alone.
 
     Parameters
     ----------
     layer : Layer or Cell
         As in `to_torch`.
-    state
-        The layer's state.
+    state : state of `layer`
 
     Returns
     -------
     h : array (L·Z, B, P)
-        Of all L layers in both directions, Z = 2, or in one.
+        For all L layers in both directions, Z = 2, or in one, Z = 1.
     c : array (L·Z, B, H)
-        Only of an LSTM.
+        Only for an LSTM.
 
     Raises
     ------
     TypeError, ValueError
-        A state of another layer, or a layer that PyTorch lacks.
+        The state belongs to another layer, or PyTorch lacks the layer.
     """
     _suffixes(layer)
     states = core.leaves(layer, state)
@@ -179,19 +178,19 @@ def state_from_torch(layer: Layer | Cell, state: Any) -> Any:
 
 
 def layer_from_torch(module: Any, *sizes: int, **arguments: Any) -> Layer:
-    """Return the layer that computes what a PyTorch module does.
+    """Return the layer that computes the same as a PyTorch module.
 
     Parameters
     ----------
-    module
+    module : nn.Module or str
         An nn.LSTM, nn.GRU, nn.RNN, or nn.LSTMCell and so on; or one of these names, followed by
         PyTorch's own arguments.
     sizes : int
         input_size, hidden_size and num_layers, as PyTorch takes them.
-    arguments
+    arguments : int, str, bool or float
         The others: `num_layers`, `nonlinearity`, `bidirectional`, `proj_size`, `dropout`. `bias`
-        makes no difference to the layer. `batch_first=True` is for you to see to: sequences here
-        are (T, B, D), so swap the first two axes.
+        makes no difference to the layer. With `batch_first=True`, swap the first two axes yourself:
+        sequences here are (T, B, D).
 
     Returns
     -------
@@ -201,9 +200,9 @@ def layer_from_torch(module: Any, *sizes: int, **arguments: Any) -> Layer:
     Raises
     ------
     TypeError
-        A module that is not recurrent, or an argument that PyTorch does not have.
+        The module is not recurrent, or PyTorch does not have an argument.
     ValueError
-        A value that the layer cannot take.
+        The layer cannot take a value.
 
     Examples
     --------
@@ -267,20 +266,20 @@ def _layer(kind: str, given: Mapping[str, Any]) -> Layer:
 def model_from_torch(module: Any, **options: Any) -> tuple[SequenceModel, Params]:
     """Return model and parameters of a PyTorch module that is a recurrent layer and an nn.Linear.
 
-    What the module's own `forward` does between the two can't be seen from outside: the model
-    reads the last step, or with `every_step=True` all of them.
+    The function can't see what the module's own `forward` does between the two: the model reads the
+    last step, or with `every_step=True` all steps.
 
     Parameters
     ----------
-    module
+    module : nn.Module
         A module with one recurrent layer and one nn.Linear inside, by any names.
-    options
+    options : str, bool, float
         `loss`, `every_step` and `head_std` of `SequenceModel`.
 
     Raises
     ------
     ValueError
-        No recurrent layer or nn.Linear inside, or several.
+        There is no recurrent layer or nn.Linear inside, or there are several.
     """
     inside = {"recurrent": [], "Linear": []}  # type: dict[str, list[tuple[str, Any]]]
     for name, part in module.named_modules():
@@ -329,7 +328,7 @@ PYTORCH = Framework(
 
 
 def _suffixes(layer: Layer | Cell) -> dict[str, str]:
-    """Return what PyTorch's names of each cell end with, by the prefix of its parameters."""
+    """Return the end of PyTorch's names for each cell, by the prefix of its parameters."""
     levels = core.levels(PYTORCH, layer)
     kinds = {core.size(cell) for level in levels for _, cell in level.sides}
     directions = {level.direction for level in levels}
@@ -426,7 +425,7 @@ def _unwrapped(tensors: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
 
 
 def _prefix(tensors: Mapping[str, Tensor], prefix: str | None) -> str:
-    """Return what the names of the recurrent layer begin with."""
+    """Return the start of the recurrent layer's names."""
     matches = (NAME.fullmatch(name) for name in tensors)
     found = sorted({match[1] for match in matches if match})
     if prefix is None:
