@@ -596,6 +596,7 @@ MISTAKES = {
             "_join([grads_back, grads_ahead])",
         ),
         ("[layer.init(rng, dtype) for", "[layer.init(0, dtype) for"),
+        ("parts.setdefault(name, part) is not part", "parts.setdefault(name, part) is None"),
         ("return xs[::-1]\n", "return xs\n"),
         ("ends[:, None] - 1 - t, t)", "ends[:, None] - t, t)"),
         ("np.where(t < ends[:, None], ends", "np.where(t <= ends[:, None], ends"),
