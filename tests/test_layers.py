@@ -612,6 +612,7 @@ def test_a_layer_of_ones_own_is_checked_watched_converted_and_generates():
             "Bidirectional, which reads backwards",
         ),
         (Residual(Stack([Bidirectional(LSTMCell(3, 2), LSTMCell(3, 1))])), "reads backwards"),
+        (Stack([LSTMCell(3, 3), Doubled(LSTMCell(3, 4))]), "Doubled, which doesn't say"),
     ],
 )
 def test_only_what_reads_forwards_for_sure_generates(layer, reason):
