@@ -188,7 +188,7 @@ def _parser() -> _Parser:
     length = study.add_mutually_exclusive_group()
     length.add_argument("--fast", action="store_false", dest="full", help="in a minute (default)")
     length.add_argument("--full", action="store_true", help="as in the documentation")
-    study.set_defaults(full=False)  # or that of the first action would hold, which is True
+    study.set_defaults(full=False)  # otherwise the first action's default, True, would hold
     study.add_argument("--seeds", type=_size, metavar="N", help="networks of each kind")
     study.add_argument("--data", metavar="DIR", help="folder with MNIST (default: the sample)")
     study.add_argument("--device", choices=["cpu", "gpu", "auto"], default="cpu", help="(cpu)")
@@ -286,7 +286,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         if isinstance(kind, UnionType):  # `float | None` is given as a float
             kind = get_args(kind)[0]
         how = _KINDS[get_origin(kind) or kind] | about
-        if setting.name == "cell":  # one's own are no choices
+        if setting.name == "cell":  # a cell of your own is not among the choices
             how = {"type": _cell, "metavar": "CELL"}
         groups[group].add_argument(f"--{setting.name.replace('_', '-')}", help=text, **how)
 
@@ -336,7 +336,7 @@ _KINDS: dict[Any, dict[str, Any]] = {
 
 @contextlib.contextmanager
 def _input_judged() -> Iterator[None]:
-    """Have what is wrong with the input told in one line; around code that only looks at it.
+    """Report wrong input in one line; use this only around code that reads the input.
 
     These are the errors that our checks raise. Around the work itself the same errors would be
     mistakes of ours, and keep their traceback.
@@ -438,7 +438,7 @@ def _gradient_cases(names: Iterable[str]) -> Iterator[tuple[str, Recurrent]]:
     """Yield every cell to check, by itself and on the fused path where it has one."""
     for name in names:
         kind, options = find_cell(name)
-        # The truncated gradient of 1997 is no derivative, so that cell is checked without it.
+        # The truncated gradient of 1997 is not a derivative, so that cell is checked without it.
         options = {option: value for option, value in options.items() if option != "truncated"}
         cell = kind(3, 4, **options)
         yield name, Recurrent(cell, path="unroll")

@@ -1,4 +1,4 @@
-"""What a command says and how: output to any terminal, errors in the words of the command line."""
+"""The output of a command: text for any terminal, errors in the words of the command line."""
 
 import contextlib
 import errno
@@ -21,14 +21,14 @@ class OutputLost(Exception):
 
 
 class Output:
-    """Standard output whose failures are told from a file's, and to which any text can go.
+    """Standard output that takes any text, and whose failures differ from a file's.
 
-    What the terminal's encoding lacks is written as `?`. Everything else is the stream's own.
+    A character that the terminal's encoding lacks becomes `?`. The rest is the stream's own.
 
     Parameters
     ----------
     stream : file or None
-        Where to write; None, which Python has for a closed standard output, swallows all.
+        Where to write. None, Python's closed standard output, discards all text.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -49,7 +49,7 @@ class Output:
         return len(text)
 
     def flush(self) -> None:
-        """Hand on all that was written; raise OutputLost if it can't be."""
+        """Flush all text; raise OutputLost if that fails."""
         if self._stream is not None:
             try:
                 self._stream.flush()
@@ -76,7 +76,7 @@ def one_line(error: BaseException) -> str:
 
 
 def in_options(message: str, options: Mapping[str, str]) -> str:
-    """Put options in the place of arguments' names: `--hidden-size` for `hidden_size`.
+    """Replace arguments' names with options: `--hidden-size` for `hidden_size`.
 
     Parameters
     ----------
@@ -87,8 +87,8 @@ def in_options(message: str, options: Mapping[str, str]) -> str:
 
     Notes
     -----
-    A name of several words is one wherever it stands. A single word, such as `data`, is a name
-    only where something is said of it as one: at the start, with a value, or before "must".
+    A name of several words always counts as a name. A single word, such as `data`, counts only at
+    the start, with a value, or before "must".
     """
     if not options:
         return message

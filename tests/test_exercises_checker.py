@@ -359,7 +359,7 @@ class Shy:
 
 @pytest.mark.parametrize("value", [[[1.0], [1.0, 2.0]], Shy()])
 def test_what_is_no_array_is_reported(value):
-    assert "returns s as something that is no array" in check("sigmoid", lambda z: value).hint
+    assert "returns s as something that is not an array" in check("sigmoid", lambda z: value).hint
 
 
 def test_numbers_that_are_not_finite_are_reported_with_their_trial():

@@ -174,7 +174,7 @@ def test_a_socket_is_left_out(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("all.py")
-        with pytest.raises(ValueError, match="no ordinary file"):
+        with pytest.raises(ValueError, match="not an ordinary file"):
             check_file("all.py")
 
 

@@ -471,7 +471,7 @@ REFUSED = {
     "static_rnn 3-D input": (lambda: rnn([zeros_of(2, 3, 3)]), r"inputs\[0\] must have shape"),
     "static_rnn seqlen > T": (lambda: rnn(sequence_length=[3, 1]), "between 0 and T = 2"),
     "static_rnn seqlen negative": (lambda: rnn(sequence_length=[-1, 1]), "between 0 and T = 2"),
-    "static_rnn other dtype": (lambda: rnn(dtype=np.float64), "dtype must be that of the inputs"),
+    "static_rnn other dtype": (lambda: rnn(dtype=np.float64), "dtype must be the inputs' dtype"),
     "static_rnn int dtype": (lambda: rnn(dtype=np.int32), "dtype must be a floating-point type"),
     "static_rnn no variables": (lambda: rnn(variables={}), "lacks.*basic_lstm_cell/kernel"),
     "static_rnn wrong dtype of variables": (

@@ -53,9 +53,8 @@ def check(
         The exercise, such as "lstm_cell_backward".
     answer : function
     forward : function, optional
-        Your own forward function, for an exercise that goes backwards. It serves the hints
-        alone: where the gradients are wrong by the text, they are compared with those of the
-        function you wrote.
+        Your own forward function, for an exercise that goes backwards. Only the hints use it: if
+        the gradients are wrong by the text, they are compared with the gradients of your function.
     seed : int
         Draws other numbers to try the answer on.
     time_limit : float
@@ -161,8 +160,8 @@ def _consider_forward(
     if not all(any(map(np.any, trial.right.values())) for trial in own):
         return remark, ""  # zeros are the gradients of a function that does nothing
     return remark, (
-        f"These are the gradients of your {task.student_forward}, not those of the equations in "
-        f"the text: look for the mistake there."
+        f"These are the gradients of your {task.student_forward}, not of the equations in the "
+        f"text: look for the mistake there."
     )
 
 
@@ -215,7 +214,7 @@ def _call(task: Task, answer: Function, trial: Trial, record: _Record) -> Any:
 
 
 def _same(before: Any, after: Any) -> bool:
-    """Whether an argument holds what it held, give or take rounding."""
+    """Return whether an argument holds what it held, give or take rounding."""
     if isinstance(before, dict):
         return before.keys() == after.keys() and all(_same(before[k], after[k]) for k in before)
     if isinstance(before, list | tuple):

@@ -27,7 +27,7 @@ def check_submission(
     total_limit: float,
     search: str = "",
 ) -> Report:
-    """Check what somebody handed in, whatever it is.
+    """Check anything that somebody handed in.
 
     Parameters
     ----------

@@ -27,8 +27,8 @@ class PackageCall(BaseException):
 def call_with_limit(function: Callable[[], Value], seconds: float) -> Value:
     """Call a function in a thread of its own and stop it after some seconds.
 
-    A thread works in scripts, in notebooks and on every operating system alike. In a browser,
-    where there are none, the function is called without a limit.
+    A thread works in scripts, in notebooks and on every operating system. A browser has no threads;
+    there the function is called without a limit.
 
     Raises
     ------

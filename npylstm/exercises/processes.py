@@ -1,4 +1,4 @@
-"""A process of its own for each submission, which ends whatever happens, with all it started.
+"""A separate process for each submission; it always ends, with all processes that it started.
 
 The grader starts a guard, and the guard forks the worker. The worker may do its worst to its
 parent: that is only the guard. The guard ends the worker when its time is up, when it says nothing

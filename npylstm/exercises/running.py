@@ -1,7 +1,7 @@
-"""Running what a student wrote: statement by statement, and on after an error.
+"""Run what a student wrote: statement by statement, and on after an error.
 
-A cell of a notebook that is no plain Python (`np.tanh?`, `x = !ls`, `%timeit`) is read by IPython's
-own machinery.
+IPython's own machinery reads notebook cells that are not plain Python (`np.tanh?`, `x = !ls`,
+`%timeit`).
 """
 
 import ast
@@ -170,7 +170,7 @@ def _shell(script: Script) -> Any:
 
 
 def _parse(text: str, place: str, script: Script) -> list[ast.stmt]:
-    """Parse a text; blocks that are no Python are left out, so that they do not hide the others."""
+    """Parse a text; leave out blocks that are not Python, so that they do not hide the others."""
     lines = text.split("\n")
     while True:
         try:

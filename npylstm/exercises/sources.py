@@ -64,7 +64,7 @@ class Slip:
 
 @cache
 def slips(name: str) -> tuple[Slip, ...]:
-    """All known mistakes that can spoil an exercise: its own, then those of the steps it calls."""
+    """Return all known mistakes that can spoil an exercise: its own, then its steps' mistakes."""
     functions = [name, *helpers(name)]
     return tuple(Slip(function, m) for function in functions for m in MISTAKES.get(function, ()))
 

@@ -113,7 +113,7 @@ def _copy(copy: Copy, path: Path, target: Path, depth: int, *, link_allowed: boo
         elif stat.S_ISDIR(mode):
             _copy_folder(copy, path, target / path.name, depth + 1)
         elif not stat.S_ISREG(mode):
-            copy.say(path.name, "is no ordinary file, and was left out")
+            copy.say(path.name, "is not an ordinary file, and was left out")
         elif copy.admit(path.name, path.stat().st_size):
             shutil.copyfile(path, target / path.name)
             copy.add(target / path.name, depth)

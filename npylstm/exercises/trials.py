@@ -43,7 +43,7 @@ def name_outputs(task: Task, value: Any) -> Outputs:
     Raises
     ------
     AnswerError
-        If there are too few or too many, or one of them is no array.
+        If there are too few or too many, or one of them is not an array.
     """
     if value is None:
         raise AnswerError("returns None: is the return line missing?")
@@ -79,7 +79,7 @@ def _array(label: str, value: Any) -> Array:
     try:
         array = np.array(value)
     except Exception as error:  # whatever an object says when it is asked for its numbers
-        raise AnswerError(f"returns {label} as something that is no array: {error}") from None
+        raise AnswerError(f"returns {label} as something that is not an array: {error}") from None
     return array.astype(float) if array.ndim == 0 and array.dtype.kind == "i" else array
 
 

@@ -4,8 +4,8 @@
 def printable(text: object, limit: int = 300) -> str:
     r"""Write anything in one line of valid Unicode.
 
-    Control characters and what is no Unicode are shown as escapes such as ``\n``; a text longer
-    than `limit` is cut.
+    Control characters and invalid Unicode become escapes such as ``\n``; a text longer than `limit`
+    is cut.
     """
     try:
         said = str(text)[: limit + 1]

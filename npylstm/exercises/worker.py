@@ -49,7 +49,7 @@ class Order:
     total_limit : float
         Seconds for everything.
     search : str
-        A folder to import from besides the copy: that of a student who checks one file of several.
+        A second folder to import from: the student's own, when one file of several is checked.
     skip : sequence of str
         Steps that ended an earlier run, or were done in it.
     """

@@ -71,8 +71,8 @@ def train(
     symbols, check_every
         How many symbols each reads, and after how many it is tested.
     test_streams, perfect
-        A test is so many streams, each of so many symbols; a network that errs in none of them
-        leaves.
+        A test has `test_streams` streams of `perfect` symbols; a network that makes no error in it
+        is finished.
     learning_rate, seed
         The rate at the start of a stream; where random numbers start.
 
@@ -272,7 +272,7 @@ STUDY = Study(
     verdict=judge,
     caption=(
         "Left: the largest cell state while {seeds} trained networks of each kind read an endless "
-        "text, mistakes or not. Right: the forget gate of the cell that lets go at the B that "
+        "text, mistakes or not. Right: the forget gate of the cell that forgets at the B that "
         "starts a string, around that B; median and quartiles."
     ),
     size=(14.0, 5.4),

@@ -42,7 +42,7 @@ VARIANTS = {
 
 
 def string_sets(rng: np.random.Generator, n: int = 256) -> tuple[Strings, Strings]:
-    """Draw n strings to train on, some of them alike, and n others to test."""
+    """Draw n strings to train on, of which some are equal, and n other strings to test."""
     drawn = embedded_reber(rng, 20 * n)
     keys = [drawn.xs[:, k].tobytes() for k in range(20 * n)]
     known = set(keys[:n])

@@ -1,12 +1,12 @@
-"""The first Lyapunov exponent tells how fast gradients vanish or explode.
+"""The first Lyapunov exponent says how fast gradients vanish or explode.
 
 A small change δs_t of the state and the gradient g_t = ∂L/∂s_t belong together: g_t · δs_t = δL at
-every step t, whatever the cell. So over the same steps of the same sequence the one norm shrinks as
-the other grows, but for the angle between the two::
+every step t, for any cell. So over the same steps of the same sequence one norm shrinks as the
+other grows, except for the angle between the two::
 
     ln |g_t| = ln |δL| - ln |δs_t| - ln cos(g_t, δs_t)
 
-The angle comes and goes and does not grow with the lag; hence the two rates agree.
+The angle comes and goes and does not grow with the lag, so the two rates agree.
 """
 
 from concurrent.futures import Executor

@@ -107,23 +107,23 @@ class Study:
 
         Parameters
         ----------
-        full
-            Those of the documentation in place of the fast ones.
-        seeds, seed
-            How many networks of each kind, and where random numbers start; by default what the
-            study says.
-        data
-            A folder with MNIST, for the studies that read digits; by default they take the sample
+        full : bool
+            Whether to use the documentation's settings instead of the fast settings.
+        seeds, seed : int, optional
+            How many networks of each kind, and where random numbers start; by default the study's
+            own values.
+        data : path, optional
+            A folder with MNIST, for the studies that read digits; by default they use the sample
             that comes with the package.
-        device
+        device : str, optional
             `"cpu"`, `"gpu"` or `"auto"`. Networks that learn from one sequence at a time, and
             Lyapunov exponents, are computed on the CPU alone, where so small arrays are faster.
 
         Raises
         ------
         OSError, RuntimeError, ValueError
-            `seeds` below one, `seed` below zero, `data` that is no MNIST, a device that can't be
-            used; or any of them for a study that has no use for it.
+            `seeds` is below one, `seed` is below zero, `data` is not MNIST, or the device can't be
+            used; or the study does not use one of them.
         """
         settings = {**self.full, **({} if full else self.fast)}
         changes = {"seeds": seeds, "seed": seed, "data": data}
@@ -252,7 +252,7 @@ class Result:
     settings : dict
         All numbers the study was run with.
     rows : list of dict
-        The table: one row for each condition, all with the same columns. None is no number.
+        The table: one row for each condition, all with the same columns. None is a missing number.
     curves : dict of arrays
         What the picture is drawn from.
     seconds : float or None
@@ -385,7 +385,7 @@ def solved_interval(solved: int, n: int) -> tuple[float, float]:
 def solved_row(times: NDArray[Any], cap: int, unit: str = "sequences") -> Row:
     """Return the columns that say how many networks solved a task, and when.
 
-    Median and quartiles are those of all networks; one that was given up counts as above the cap.
+    Median and quartiles count all networks; a network that was given up counts as above the cap.
 
     Parameters
     ----------

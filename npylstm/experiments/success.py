@@ -66,7 +66,7 @@ class Task:
 
 
 def wrong_class(y: Array, batch: Batch) -> AnyArray:
-    """Return where the largest output is not that of the right class."""
+    """Return where the largest output does not belong to the right class."""
     wrong: AnyArray = y.argmax(axis=-1) != batch.targets
     return wrong
 

@@ -1,7 +1,7 @@
 """TensorFlow 1's names and semantics over this package's cells: programs port line by line.
 
-Arguments, defaults and results are those of TensorFlow 1.15, with three differences, for there is
-no graph and no session here: arrays come in and arrays come out.
+Arguments, defaults and results are the same as in TensorFlow 1.15, with three differences, because
+there is no graph and no session here: arrays come in and arrays come out.
 
 **Variables** are a plain dictionary with TensorFlow's names. Where TensorFlow makes them behind
 your back, `cell.build` returns them, and a driver is told which ones to use::
@@ -10,8 +10,8 @@ your back, `cell.build` returns them, and a driver is told which ones to use::
     variables = lstm_cell.build(28, rng=0)        # "rnn/basic_lstm_cell/kernel" and ".../bias"
     outputs, states = static_rnn(lstm_cell, X_split, dtype=np.float32, variables=variables)
 
-**The backward pass** is there to be called. What a driver returns unpacks as in TensorFlow, and it
-has a method that carries gradients the other way::
+**The backward pass** is a method. The result of a driver unpacks as in TensorFlow, and its method
+`backward` carries gradients the other way::
 
     rnn = static_rnn(lstm_cell, X_split, dtype=np.float32, variables=variables)
     outputs, states = rnn
@@ -21,10 +21,10 @@ has a method that carries gradients the other way::
 **Dropout** draws its masks from the `rng` that a driver is given; without one nothing is dropped.
 A wrapper therefore takes no seed.
 
-What TensorFlow refuses is refused, and so is what it takes by accident: no units, a keep
-probability of 0, lengths below 0 or beyond the sequence, one cell object in two places. `reuse`
-changes nothing; other arguments that only steer the graph (`parallel_iterations`, `swap_memory`,
-`use_locking`, numbers of shards) don't exist.
+This package refuses what TensorFlow refuses, and also what TensorFlow accepts by accident: no
+units, a keep probability of 0, lengths below 0 or beyond the sequence, one cell object in two
+places. `reuse` changes nothing; other arguments that only control the graph (`parallel_iterations`,
+`swap_memory`, `use_locking`, numbers of shards) don't exist.
 """
 
 from npylstm.tf1.base import ACTIVATIONS, RNNCell, Unrolled

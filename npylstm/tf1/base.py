@@ -69,7 +69,7 @@ class RNNCell(ABC):
 
     @abstractmethod
     def from_tf(self, state: Any, name: str) -> Any:
-        """Return TensorFlow's form of a state in that of `layer`: the inverse of `to_tf`."""
+        """Turn TensorFlow's form of a state into the form of `layer`: the inverse of `to_tf`."""
 
     def scopes(self, scope: str) -> list[str]:
         """Return the scope of each cell's variables under the one of a driver."""
@@ -84,8 +84,8 @@ class RNNCell(ABC):
     ) -> Arrays:
         """Draw the variables that TensorFlow makes at a cell's first use.
 
-        Kernels and peepholes are drawn by the cell's initialiser, Glorot's uniform one by default,
-        each on its own; biases start at 0, those of a GRU's gates at 1.
+        The cell's initialiser draws each kernel and peephole separately, by default Glorot's
+        uniform one. Biases start at 0, except the biases of a GRU's gates, which start at 1.
 
         Parameters
         ----------
@@ -96,8 +96,8 @@ class RNNCell(ABC):
         dtype
             A floating-point type.
         scope : str
-            What the names begin with: `"rnn"` for the drivers of one cell, and for those of two
-            `"bidirectional_rnn/fw"` and `"bidirectional_rnn/bw"`.
+            The start of the names: `"rnn"` for the drivers of one cell, and for the drivers of two
+            cells `"bidirectional_rnn/fw"` and `"bidirectional_rnn/bw"`.
 
         Returns
         -------
@@ -187,16 +187,16 @@ class Leaf(RNNCell):
 
     @property
     def output_size(self) -> int:
-        """num_units, but for a projection."""
+        """num_units, except with a projection."""
         return self.num_units
 
     @property
     def state_size(self) -> Any:
-        """num_units, but for an LSTM."""
+        """num_units, except for an LSTM."""
         return self.num_units
 
     def to_tf(self, state: Any) -> Any:
-        """Return h, but for an LSTM."""
+        """Return h; an LSTM overrides this."""
         return state.h
 
     @property
@@ -236,7 +236,7 @@ def run(
     if dtype is None and initial_state is None:
         raise ValueError("dtype must be given where initial_state is not")
     if dtype is not None and floating("dtype", dtype) != xs.dtype:
-        raise ValueError(f"dtype must be that of the inputs, {xs.dtype}, got {dtype!r}")
+        raise ValueError(f"dtype must be the inputs' dtype, {xs.dtype}, got {dtype!r}")
     lengths = check_lengths("sequence_length", sequence_length, *xs.shape[:2])
     for needed in cell.scopes(scope):
         if variables and not any(name.startswith(f"{needed}/") for name in variables):
@@ -275,7 +275,7 @@ def check_cell(name: str, cell: Any) -> None:
 
 
 def _state(cell: RNNCell, name: str, state: Any, zeros: Any) -> Any:
-    """Return a state given in TensorFlow's form in that of the layer, once it is like `zeros`."""
+    """Turn a state from TensorFlow's form into the layer's, after checking it against `zeros`."""
     state = cell.from_tf(state, name)
     map_state(lambda array, zero: check_like(name, array, zero), state, zeros)
     return state

@@ -32,7 +32,7 @@ class BasicRNNCell(Leaf):
     activation : str, optional
         One of `ACTIVATIONS`, by TensorFlow's names; tanh by default.
     reuse : bool, optional
-        Changes nothing: which variables a cell has, is for a driver's `variables` to say.
+        Changes nothing: a driver's `variables` hold the cell's variables.
     name : str, optional
         The scope of its variables in place of TensorFlow's default.
 
@@ -157,7 +157,7 @@ class BasicLSTMCell(_LSTM):
     num_units : int
         The number of units.
     forget_bias : float
-        Added to the forget gate's input at run time; it is no part of the variable `bias`.
+        Added to the forget gate's input at run time; it is not a part of the variable `bias`.
     state_is_tuple : bool
         Whether states are `LSTMStateTuple(c, h)` or one array with c and h side by side.
     activation : str, optional
@@ -170,7 +170,7 @@ class BasicLSTMCell(_LSTM):
     Raises
     ------
     ValueError
-        Fewer units than one, a forget bias that is no finite number, an unknown activation.
+        Fewer units than one, a forget bias that is not a finite number, an unknown activation.
     """
 
     num_units: int

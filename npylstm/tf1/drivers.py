@@ -35,13 +35,13 @@ def static_rnn(
     initial_state : optional
         As `cell.zero_state` returns it.
     dtype : optional
-        That of the inputs. Needed without an `initial_state`, as in TensorFlow.
+        The dtype of the inputs. Needed without an `initial_state`, as in TensorFlow.
     sequence_length : sequence of int (B,), optional
-        How many steps each sequence has. Past its end it puts out zeros and keeps its state.
+        How many steps each sequence has. Past its end its outputs are zero and its state stays.
     scope : str
-        What the names of the cell's variables begin with.
+        The start of the names of the cell's variables.
     variables : dict of arrays
-        At least those of the cell, from `cell.build`; those outside `scope` are none of its.
+        At least the cell's variables, from `cell.build`; names outside `scope` are ignored.
     rng : None, int or numpy.random.Generator
         The source of dropout masks; None drops nothing.
 
@@ -202,7 +202,7 @@ def bidirectional_dynamic_rnn(
     Returns
     -------
     (output_fw, output_bw) : arrays (B, T, H), or (T, B, H)
-        Not side by side, unlike those of `static_bidirectional_rnn`.
+        Not side by side, unlike the outputs of `static_bidirectional_rnn`.
     (state_fw, state_bw)
 
         `backward` takes and returns such pairs.

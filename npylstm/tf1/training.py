@@ -14,7 +14,7 @@ def softmax_cross_entropy_with_logits(
 ) -> Array:
     """Return the cross-entropy of each row.
 
-    As in TensorFlow labels and logits are given by name, for it is easy to exchange them.
+    As in TensorFlow, labels and logits are given by name, because it is easy to exchange them.
 
     Its gradient with respect to `logits` is softmax(logits) - labels.
 
@@ -62,8 +62,8 @@ def RMSPropOptimizer(
     """Return `npylstm.training.RMSProp` by TensorFlow's rule and with its rounding.
 
     The mean square starts at 1 and epsilon stands under the root. TensorFlow rounds Python's
-    numbers to float32 whatever the type of the variables, so they are rounded here; NumPy's numbers
-    keep their own type there and here.
+    numbers to float32 for variables of any type, so they are rounded here; NumPy's numbers keep
+    their own type there and here.
 
     Parameters
     ----------

@@ -80,7 +80,7 @@ class DropoutWrapper(_Wrapper):
     Parameters
     ----------
     cell : RNNCell
-        The cell; with a `state_keep_prob` one that is no stack and no wrapper.
+        The cell; with a `state_keep_prob` it must not be a stack or a wrapper.
     input_keep_prob, output_keep_prob, state_keep_prob : float
         In (0, 1]; 1 drops nothing.
     variational_recurrent : bool
@@ -88,9 +88,9 @@ class DropoutWrapper(_Wrapper):
     input_size : int, optional
         The width of the inputs. TensorFlow needs it to drop inputs with `variational_recurrent`.
     dtype : optional
-        That of the inputs. TensorFlow needs it with `variational_recurrent`.
+        The dtype of the inputs. TensorFlow needs it with `variational_recurrent`.
     seed : None
-        Must be None: TensorFlow's masks can't be had again, and the `rng` of a driver has its seed.
+        Must be None: TensorFlow's masks can't be repeated here; seed the `rng` of a driver instead.
 
     Raises
     ------

@@ -245,10 +245,10 @@ class RMSProp(Optimizer):
 
     `"keras"` is Keras 3's RMSprop, which is TensorFlow's formula with ms from 0.
 
-    A mean square that starts at 1 keeps the first steps small; one that starts at 0 makes the very
-    first step learning_rate / sqrt(1 - decay) for every weight, however small its gradient.
+    A mean square that starts at 1 keeps the first steps small. A mean square that starts at 0 makes
+    the first step learning_rate / sqrt(1 - decay) for every weight, even with a small gradient.
 
-    Centred, both put the variance ms - mg² in the place of ms under the root, with
+    If centred, both replace ms under the root with the variance ms - mg², with
     mg = mg + (1 - decay) (g - mg), from 0 (Graves 2013, eqs. 38-41).
 
     Parameters
@@ -325,7 +325,7 @@ class RMSProp(Optimizer):
             ms = xp.maximum(ms - mg * mg, 0)  # a variance, which rounding can take below zero
         torch = self.convention == "torch"
         step = xp.sqrt(ms) + self.epsilon if torch else xp.sqrt(ms + self.epsilon)
-        step = (g if torch else self._rate * g) / step  # the root is let go of here
+        step = (g if torch else self._rate * g) / step  # this frees the root
         if self.momentum:
             step = after["mom"] = self.momentum * slots["mom"] + step
         return w - (self._rate * step if torch else step), after

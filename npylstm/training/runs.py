@@ -159,8 +159,8 @@ class Run:
         KeyboardInterrupt
             After the present state has been saved.
         FloatingPointError
-            The loss is no longer finite, or so large that nothing can come of the run; the last
-            checkpoint stays as it is.
+            The loss is no longer finite, or so large that the run is hopeless; the last checkpoint
+            stays as it is.
         OSError
             A file cannot be written, or another process works on the run; the last checkpoint
             stays as it is.

@@ -69,9 +69,9 @@ def _setting(default: Any, group: str, text: str, **more: Any) -> Any:
 class RunSettings:
     """Everything that decides what a run does; the defaults are the tutorial's program.
 
-    What each setting means stands beside it. None leaves the value to the cell or the optimiser,
-    and what theirs is stands there, too; any other value is passed on, and refused by one that has
-    no such setting.
+    Each setting has its meaning beside it. None leaves the value to the cell or the optimiser; the
+    help shows the cell's or the optimiser's default. Any other value is passed on; a cell or an
+    optimiser without that setting refuses it.
     """
 
     cell: str = _setting(
@@ -281,7 +281,7 @@ def find_cell(name: str) -> tuple[type[Any], dict[str, Any]]:
     Raises
     ------
     ValueError
-        No such name, module or class, or a class that is no cell.
+        There is no such name, module or class, or the class is not a cell.
     """
     if name in CELL_KINDS or ":" not in name:
         if name not in CELL_KINDS:
@@ -294,7 +294,7 @@ def find_cell(name: str) -> tuple[type[Any], dict[str, Any]]:
     try:
         own = getattr(importlib.import_module(module), kind)
         if not issubclass(own, Cell):
-            raise TypeError(f"{own} is no Cell")
+            raise TypeError(f"{own} is not a Cell")
         return register(own), {}
     except Exception as error:  # someone else's module can fail in any way
         raise ValueError(

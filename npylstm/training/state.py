@@ -29,7 +29,7 @@ class Epoch(NamedTuple):
     test_loss : float
         Mean loss of the test sequences after the epoch, in nats.
     test_accuracy : float
-        Fraction of the test sequences whose largest logit is that of their label.
+        Fraction of the test sequences whose largest logit belongs to their label.
     """
 
     epoch: int
@@ -63,14 +63,14 @@ class TrainingState:
     loss_sum: Any = 0.0
 
     def is_finite(self) -> bool:
-        """Whether every parameter is a finite number."""
+        """Return whether every parameter is a finite number."""
         return all(to_numpy(array_module(w).isfinite(w)).all() for w in self.params.values())
 
 
 def packed(state: TrainingState, batches: int) -> tuple[dict[str, Array], dict[str, Any]]:
     """Return a state as the arrays and the meta data of a checkpoint.
 
-    The number of steps follows from the rest, of which `unpacked` makes sure.
+    The number of steps follows from the rest; `unpacked` checks this.
     """
     meta = {
         "steps": len(state.history) * batches + state.batch,

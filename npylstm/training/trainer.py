@@ -1,4 +1,4 @@
-"""The training loop: mini-batches, one step, one epoch, and what a run has come to.
+"""The training loop: mini-batches, one step, one epoch, and the state of a run.
 
 A run is a chain of states, and `Trainer.states` walks along it::
 
@@ -6,8 +6,8 @@ A run is a chain of states, and `Trainer.states` walks along it::
     for state in trainer.states(trainer.start(), train, test, epochs=10):
         ...
 
-Any state can be kept, saved, and walked on from. Randomness hangs on the seed and the place in the
-run alone, so whoever goes on from a state meets the same batches and the same dropout masks.
+Any state can be kept, saved, and continued. Randomness depends only on the seed and the place in
+the run, so a run that continues from a state gets the same batches and the same dropout masks.
 """
 
 import math
@@ -30,7 +30,7 @@ from npylstm.training.optimizers import (
 from npylstm.training.state import Epoch, TrainingState
 
 GPU_PATIENCE = 64
-"""Steps on a GPU from one look at the loss to the next, for each makes the host wait."""
+"""Steps on a GPU between two checks of the loss; each check makes the host wait."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Known mistakes: comparing an answer's numbers with those of the catalogue."""
+"""Known mistakes: compare an answer's numbers with the numbers in the catalogue."""
 
 import math
 import time
@@ -97,7 +97,7 @@ def known_as(task: Task, trials: tuple[Trial, ...], blocks: Sequence[Outputs]) -
 
 
 def _gives(task: Task, outputs: Outputs | None, blocks: Outputs) -> bool:
-    """Whether outputs have these blocks."""
+    """Return whether outputs have these blocks."""
     try:
         return outputs is not None and agree(split_gates(task, outputs), blocks)
     except ValueError:  # columns that can't be shared out among the gates

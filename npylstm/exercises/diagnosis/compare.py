@@ -39,13 +39,13 @@ def noise_floor(outputs: Outputs) -> float:
 
 
 def agree(got: Outputs, other: Outputs) -> bool:
-    """Whether two answers to one trial are the same up to rounding."""
+    """Return whether two answers to one trial are the same up to rounding."""
     floor = noise_floor(other)
     return got.keys() == other.keys() and all(close(got[name], other[name], floor) for name in got)
 
 
 def close(got: Array, other: Array, floor: float) -> bool:
-    """Whether two results are the same up to rounding; below the floor counts as zero."""
+    """Return whether two results are the same up to rounding; below the floor counts as zero."""
     if got.dtype.kind != "f":
         return got.dtype == other.dtype and np.array_equal(got, other)
     return got.shape == other.shape and relative_error(got, other, floor) <= tolerance(got)

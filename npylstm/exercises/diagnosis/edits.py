@@ -264,7 +264,7 @@ def _factors(value: Any, names: Namespace) -> list[str]:
 
 
 def _is_gradient(name: str) -> bool:
-    """Whether a name is one of those that a gradient is linear in."""
+    """Return whether a name is one of those that a gradient is linear in."""
     return name.startswith("d") and name != "decay"
 
 

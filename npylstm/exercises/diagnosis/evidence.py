@@ -107,7 +107,7 @@ class Evidence:
         return {}
 
     def telling(self, block: str) -> bool:
-        """Whether a block has wrong numbers other than zero and not-a-number."""
+        """Return whether a block has wrong numbers other than zero and not-a-number."""
         return any(
             block in wrong and np.all(np.isfinite(answer[block])) and np.any(answer[block])
             for wrong, answer in zip(self.wrong_in, self.answers, strict=True)

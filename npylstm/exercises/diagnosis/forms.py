@@ -1,8 +1,8 @@
 """The exercises written out gate by gate, so that every slip has a line of its own.
 
-Each line computes one quantity; behind it stands its place in the words of a report, and the
-symbol whose equation in the exercise's text to look at. The names of the results are those of the
-blocks, with an underscore in place of brackets. No form changes an array in place.
+Each line computes one quantity. A comment behind it gives its place in the words of a report, and
+the symbol whose equation in the exercise's text to look at. The results have the names of the
+blocks, with an underscore instead of brackets. No form changes an array in place.
 """
 
 from npylstm.exercises.tasks import Task

@@ -536,7 +536,7 @@ SIZES: Family = {
 
 
 def above(norm: Any, bound: Any) -> bool:
-    """Whether the norm exceeds the bound."""
+    """Return whether the norm exceeds the bound."""
     return bool(norm > bound)
 
 

@@ -84,7 +84,7 @@ def diagnose(
 
 
 def _statements(evidence: Evidence, found: Found) -> Iterator[Statement]:
-    """Put the slips that were found into words, in those of the catalogue where it knows them."""
+    """Put the slips that were found into words, with the catalogue's words for known slips."""
     task = evidence.task
     for edit, explains in zip(found.made, found.each, strict=True):
         alone = Program(found.form, evidence.right).changed(edit.line, edit.text)
@@ -133,7 +133,7 @@ def _blocks(task: Task, trial: Trial, answer: Outputs) -> Outputs:
 
 
 def _comparable(trials: Sequence[Trial], answers: Sequence[Outputs]) -> bool:
-    """Whether an answer has floating-point numbers everywhere."""
+    """Return whether an answer has floating-point numbers everywhere."""
     return all(
         name in answer and answer[name].dtype.kind == "f"
         for trial, answer in zip(trials, answers, strict=True)

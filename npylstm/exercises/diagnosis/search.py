@@ -96,7 +96,7 @@ def _lines(evidence: Evidence, found: Found) -> list[tuple[Line, set[str]]]:
 
 
 def _fits(evidence: Evidence, program: Program, line: Line) -> bool:
-    """Whether a line reaches just what is wrong, in the small trials."""
+    """Return whether a line reaches just what is wrong, in the small trials."""
     few = {evidence.small, evidence.order[0]}
     return all(evidence.reach(program, line, k) in (None, evidence.wrong_in[k]) for k in few)
 
@@ -153,7 +153,7 @@ def explained_by(
 
 
 def _spares_the_right(evidence: Evidence, program: Program, edit: Edit, code: CodeType) -> bool:
-    """Whether a slip leaves alone what the student has right, in every trial."""
+    """Return whether a slip leaves alone what the student has right, in every trial."""
     for number, trial in enumerate(evidence.trials):
         names = program.run(evidence.task, trial, edit.line, code)
         for block in evidence.right.keys() - evidence.wrong:
@@ -163,5 +163,5 @@ def _spares_the_right(evidence: Evidence, program: Program, edit: Edit, code: Co
 
 
 def _strong(evidence: Evidence, blocks: frozenset[str]) -> bool:
-    """Whether one of the blocks has numbers that say something."""
+    """Return whether one of the blocks has numbers that say something."""
     return any(evidence.telling(block) for block in blocks)

@@ -73,7 +73,7 @@ def question_about(words: str) -> str:
 
 
 def list_blocks(blocks: Sequence[str] | set[str] | frozenset[str]) -> str:
-    """Name blocks, those of all gates together."""
+    """Name blocks; the blocks of all gates get one name together."""
     by_name: dict[str, list[str]] = {}
     for block in sorted(blocks):
         name, _, gate = block.partition("[")

@@ -59,7 +59,7 @@ def moved_or_multiplied(evidence: Evidence, left: set[str]) -> Iterator[Statemen
 
 
 def _shape(evidence: Evidence, name: str, block: str) -> str:
-    """Tell where a result is no array of its shape, but another one."""
+    """Say if a result has the wrong shape or is one of the arguments."""
     got = [answer[block] for answer in evidence.answers]
     if any(a.shape == r[block].shape for a, r in zip(got, evidence.rights, strict=True)):
         return ""
@@ -67,7 +67,7 @@ def _shape(evidence: Evidence, name: str, block: str) -> str:
         values = [trial.inputs[other] for trial in evidence.trials]
         if all(np.array_equal(a, value) for a, value in zip(got, values, strict=True)):
             return f"the argument {other} is returned, not {name}"
-    return f"an array of another shape than that of {name}"
+    return f"an array with another shape than {name}"
 
 
 def _whole(evidence: Evidence, name: str) -> str:
