@@ -147,7 +147,9 @@ def test_the_map_shows_every_room_on_its_floor():
 def test_every_module_is_in_the_reference():
     """But for the insides of exercises and experiments, of which only what they export is shown."""
     pages = "".join(path.read_text(encoding="utf-8") for path in DOCS.glob("reference/*.rst"))
-    described = set(re.findall(r"automodule:: (\S+)", pages))
+    named_there = re.findall(r"automodule:: (\S+)", pages)
+    described = set(named_there)
+    assert len(named_there) == len(described), "a module is described twice"
     modules = {
         ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for path in ROOT.glob("npylstm/**/[!_]*.py")
