@@ -135,7 +135,7 @@ def guard() -> None:
     if not hasattr(os, "fork"):
         work(order, report)
         return
-    if sys.platform == "linux":  # whoever leaves the worker's group becomes the guard's child
+    if sys.platform == "linux":  # a process that leaves the group becomes the guard's child
         ctypes.CDLL(None).prctl(_BECOME_SUBREAPER, 1, 0, 0, 0)
     child = os.fork()
     if child == 0:

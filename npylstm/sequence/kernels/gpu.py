@@ -2,10 +2,10 @@
 
 A small cell on a GPU waits for kernel launches, not for arithmetic. So the product with the inputs
 runs once for all steps, everything elementwise in a step is one kernel, and the weight gradients
-are one product each after the loop. Nothing is read back on the host. The results are those of
-`unroll`, with the same parameters.
+are one product each after the loop. Nothing is read back to the host. With the same parameters the
+results equal the results of `unroll`.
 
-As in `npylstm.sequence.kernels.driver`, the loop here knows no cell; a `GPUKernel` does.
+As in `npylstm.sequence.kernels.driver`, the loop here serves all cells; a `GPUKernel` is one cell.
 """
 
 from abc import abstractmethod
