@@ -57,6 +57,12 @@ def strided(tree):
     return transform(spread, tree)
 
 
+def taken(lengths, T):
+    """Return which sequences take each step (T, B), by lengths (B,) or a mask (T, B)."""
+    lengths = np.asarray(lengths)
+    return lengths if lengths.ndim == 2 else np.arange(T)[:, None] < lengths
+
+
 def assert_close(got, expected, rtol=1e-12, atol=1e-12):
     """Assert that two trees have the same arrays up to rounding."""
     got, expected = leaves(got), leaves(expected)

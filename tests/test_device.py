@@ -74,7 +74,11 @@ def assert_same(device_arrays, arrays, tolerance=1e-12):
     assert_equal_arrays(device_arrays, arrays, tolerance)
 
 
-@pytest.mark.parametrize("lengths", [None, [6, 2]], ids=["full", "lengths"])
+@pytest.mark.parametrize(
+    "lengths",
+    [None, [6, 2], np.array([[0, 1, 0, 1, 1, 0], [1, 0, 0, 0, 1, 1]], bool).T],
+    ids=["full", "lengths", "holes"],
+)
 @pytest.mark.parametrize("every_step", [False, True], ids=["last", "every-step"])
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

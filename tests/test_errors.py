@@ -248,6 +248,24 @@ def test_lengths_must_be_one_integer_from_0_to_T_for_each_sequence(layer, length
     refused(ValueError, message, lambda: layer.forward(layer.init(0), XS, lengths=lengths))
 
 
+@every_layer
+@pytest.mark.parametrize(
+    "mask",
+    [
+        np.ones((T, B), int),
+        np.ones((T, B)),
+        np.ones((B, T), bool),
+        np.ones((T, B, 1), bool),
+        np.ones((T - 1, B), bool),
+        [[True], [True, False]],
+    ],
+    ids=["ints", "floats", "batch-first", "three-axes", "a-step-short", "ragged"],
+)
+def test_a_mask_must_be_boolean_for_each_step_of_each_sequence(layer, mask):
+    message = r"lengths must be 2 integers .* a mask must be bool of shape \(5, 2\)"
+    refused(ValueError, message, lambda: layer.forward(layer.init(0), XS, lengths=mask))
+
+
 @pytest.mark.parametrize("name", ["stack", "bidirectional", "dropout"])
 def test_a_source_of_randomness_must_be_one(name):
     layer = LAYERS[name]
@@ -521,16 +539,18 @@ def test_the_tape_of_another_cell_is_refused_on_every_path(path):
 
 @PATHS
 @pytest.mark.parametrize("around", [Bidirectional, lambda one, _: Reverse(one), lambda one, _: one])
-def test_lengths_changed_after_the_forward_pass_change_no_gradient(path, around):
+@pytest.mark.parametrize("as_mask", [np.copy, lambda ends: np.arange(T)[:, None] < ends])
+def test_lengths_changed_after_the_forward_pass_change_no_gradient(path, around, as_mask):
     layer = around(Recurrent(LSTMCell(D, H), path), Recurrent(LSTMCell(D, H), path))
     params = layer.init(0)
     xs = np.random.default_rng(0).standard_normal((T, B, D))
-    lengths = np.full(B, T - 1)
+    lengths = as_mask(np.full(B, T - 1))
 
     def gradients(changed):
         mine = lengths.copy()
         outputs, _, tape = layer.forward(params, xs, lengths=mine)
-        mine -= changed
+        if changed:
+            mine[...] = 0
         dxs, _, grads = layer.backward(params, tape, outputs)
         return grads | {"xs": dxs}
 

@@ -46,7 +46,12 @@ CELLS = {
     **{phi: RNNCell(D, H, phi) for phi in ("tanh", "relu", "identity", "logistic")},
 }
 every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
-LENGTHS = {"full": None, "lengths": [40, 0, 17, 1, 40], "all-short": [3, 2, 1, 0, 3]}
+LENGTHS = {
+    "full": None,
+    "lengths": [40, 0, 17, 1, 40],
+    "all-short": [3, 2, 1, 0, 3],
+    "holes": np.random.default_rng(0).random((T, B)) < [0.5, 0, 0.8, 0.1, 1],
+}
 with_lengths = pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
 both_dtypes = pytest.mark.parametrize(
     ("dtype", "tolerance"), [(np.float64, 1e-12), (np.float32, 1e-5)], ids=["float64", "float32"]

@@ -9,6 +9,7 @@ from properties import (
     random_like,
     random_params,
     read_only,
+    taken,
     transform,
 )
 
@@ -54,7 +55,11 @@ LAYERS = {
     ),
 }
 every_layer = pytest.mark.parametrize("layer", LAYERS.values(), ids=LAYERS)
-LENGTHS = {"full": None, "lengths": [5, 0, 2]}
+LENGTHS = {
+    "full": None,
+    "lengths": [5, 0, 2],
+    "holes": np.array([[0, 1, 0, 1, 1], [0] * 5, [1, 0, 0, 1, 0]], bool).T,
+}
 with_lengths = pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
 
 
@@ -159,7 +164,7 @@ def test_padding_may_hold_anything(layer, lengths):
     params, xs, state0, doutputs, dstate = sequence(layer, np.random.default_rng(0))
     expected = run(layer, params, xs, state0, doutputs, dstate, lengths)
     if lengths is not None:
-        past = np.arange(T)[:, None] >= lengths
+        past = ~taken(lengths, T)
         xs[past] = doutputs[past] = np.nan
     assert_identical(run(layer, params, xs, state0, doutputs, dstate, lengths), expected)
 
@@ -346,7 +351,7 @@ def test_residual_adds_its_input_to_the_output_and_not_to_the_state(lengths):
     plain, plain_state, _ = unroll(cell, params, xs, state0, lengths)
     outputs, state, _ = Residual(cell).forward(params, xs, state0, lengths)
     assert_close(state, plain_state)
-    alive = np.arange(T)[:, None] < (np.full(B, T) if lengths is None else lengths)
+    alive = taken(np.full(B, T) if lengths is None else lengths, T)
     assert_close(outputs, plain + alive[..., None] * xs)
 
 

@@ -18,8 +18,13 @@ from npylstm.sequence.wrappers import Dropout
 T, B, D, H, K = 5, 4, 3, 6, 2
 CELLS = {"lstm": LSTMCell(D, H), "rnn": RNNCell(D, H)}
 every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
-LENGTHS = {"full": None, "lengths": [5, 1, 3, 2]}
+LENGTHS = {
+    "full": None,
+    "lengths": [5, 1, 3, 2],
+    "holes": np.array([[0, 1, 0, 1, 1], [0, 0, 1, 0, 0], [1] * 5, [1, 0, 0, 1, 0]], bool).T,
+}
 with_lengths = pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
+with_ends = pytest.mark.parametrize("lengths", [None, LENGTHS["lengths"]], ids=["full", "lengths"])
 every_kind = pytest.mark.parametrize(
     ("loss", "every_step"),
     [(loss, every) for loss in ("cross_entropy", "mean_squared_error") for every in (False, True)],
@@ -62,7 +67,7 @@ def test_gradients_of_a_model_with_everything_equal_numerical_ones():
 
 @every_cell
 @every_kind
-@with_lengths
+@with_ends
 def test_loss_and_every_gradient_agree_with_pytorch(
     torch_reference, cell, loss, every_step, lengths
 ):

@@ -35,8 +35,13 @@ CELLS = PLAIN_CELLS | {
 }
 every_plain_cell = pytest.mark.parametrize("cell", PLAIN_CELLS.values(), ids=PLAIN_CELLS)
 every_cell = pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS)
-LENGTHS = {"full": None, "lengths": [6, 0, 3, 1]}
+LENGTHS = {
+    "full": None,
+    "lengths": [6, 0, 3, 1],
+    "holes": np.array([[0, 1, 1, 0, 1, 0], [0] * 6, [1] * 6, [1, 0, 0, 1, 1, 1]], bool).T,
+}
 with_lengths = pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS)
+with_ends = pytest.mark.parametrize("lengths", [None, LENGTHS["lengths"]], ids=["full", "lengths"])
 
 
 def sequence(cell, rng, T=T, B=B):
@@ -347,7 +352,7 @@ def test_a_gradient_that_vanishes_below_the_smallest_number_ends_in_zero():
 
 
 @every_cell
-@with_lengths
+@with_ends
 def test_steps_backwards_yield_the_gradient_of_every_state(cell, lengths):
     """The yielded gradients equal those of a run that begins or ends at that step."""
     params, xs, state0, doutputs, dstate = sequence(cell, np.random.default_rng(0))
@@ -403,7 +408,7 @@ def test_truncation_agrees_with_detached_states_of_pytorch(torch_reference, cell
 
 
 @every_cell
-@with_lengths
+@with_ends
 @pytest.mark.parametrize(("k1", "k2"), [(1, 3), (2, 2), (2, 5), (4, 5)])
 def test_truncation_is_a_backward_pass_over_each_window_by_itself(cell, lengths, k1, k2):
     rng = np.random.default_rng(0)

@@ -265,10 +265,11 @@ def _recurrent(params: Params) -> Params:
 
 
 def _last_step(outputs: Array, lengths: Lengths) -> AnyArray:
-    """Return a mask (T, B, 1) that is true at the last step of each sequence."""
-    T = len(outputs)
-    t = np.arange(T).reshape(-1, *(1,) * (outputs.ndim - 1))
-    return array_module(outputs).asarray(t == np.asarray(lengths, int)[:, None] - 1)
+    """Return a mask (T, B, 1) that is true at the last step that each sequence takes."""
+    alive = alive_mask(outputs, lengths)
+    assert alive is not None
+    last: AnyArray = alive & (alive[::-1].cumsum(axis=0)[::-1] == 1)  # one step left, this one
+    return last
 
 
 def _check_targets(targets: Any, y: Array) -> None:
@@ -284,7 +285,7 @@ def _check_targets(targets: Any, y: Array) -> None:
 
 
 def _without_padding(targets: AnyArray, y: Array, lengths: Lengths) -> AnyArray:
-    """Return targets (T, B) or (T, B, K) with zeros past each sequence's end."""
+    """Return targets (T, B) or (T, B, K) with zeros at skipped steps, whatever is there."""
     if lengths is None:
         return targets
     alive = alive_mask(y, lengths)
@@ -295,7 +296,7 @@ def _without_padding(targets: AnyArray, y: Array, lengths: Lengths) -> AnyArray:
 
 
 def _step_weights(y: Array, lengths: Lengths) -> Array:
-    """Return weights (T, B) for y (T, B, K) that make the loss a mean over all real steps."""
+    """Return weights (T, B) for y (T, B, K) that make the loss a mean over all steps taken."""
     xp = array_module(y)
     T, B = y.shape[0], y.shape[-2]
     weights = xp.ones(y.shape[:-1], y.dtype)
@@ -304,5 +305,5 @@ def _step_weights(y: Array, lengths: Lengths) -> Array:
         return weights
     alive = alive_mask(y, lengths)
     assert alive is not None
-    total = max(int(np.sum(lengths)), 1)
+    total = max(int(alive.sum()), 1)
     return xp.where(alive[..., 0], weights / total, xp.zeros_like(weights))

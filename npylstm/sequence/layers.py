@@ -20,8 +20,8 @@ from npylstm.checks import check_choice
 from npylstm.sequence.paths import AnyTape, Run, choose
 from npylstm.sequence.unroll import (
     Lengths,
+    alive_steps,
     check_entrance,
-    check_lengths,
     check_sequence,
     check_truncation,
 )
@@ -99,8 +99,9 @@ class Layer(ABC):
             The inputs, time first.
         state0 : optional
             The initial state; zeros by default.
-        lengths : sequence of int (B,), optional
-            How many steps each sequence has; see `unroll`.
+        lengths : sequence of int (B,) or array of bool (T, B), optional
+            How many steps each sequence has, or a mask that is False at the steps to skip; see
+            `unroll`.
         rng : None, int or numpy.random.Generator
             The source of dropout masks. None means no dropout, as at test time: without a source of
             randomness nothing can be dropped.
@@ -401,9 +402,9 @@ class Stack(_Layers):
 class Bidirectional(_Layers):
     """Two layers; one reads the sequence backwards (Schuster & Paliwal 1997).
 
-    The outputs are side by side, the forward layer's first. With lengths, each sequence is
-    reversed within its own length. The state is the pair of both states; parameters are named
-    `"forward.W_x"` and `"backward.W_x"`.
+    The outputs are side by side, the forward layer's first. With lengths or a mask, the steps that a
+    sequence takes are reversed among themselves. The state is the pair of both states;
+    parameters are named `"forward.W_x"` and `"backward.W_x"`.
 
     Parameters
     ----------
@@ -458,7 +459,7 @@ class Bidirectional(_Layers):
         """Run both layers; see `Layer.forward`."""
         rng = generator(rng)
         check_sequence(xs, self.input_size)
-        lengths = check_lengths("lengths", lengths, len(xs), xs.shape[-2])
+        alive = alive_steps(lengths, len(xs), xs.shape[-2])
         ahead, back = self.inner
         params_ahead, params_back = self._split(params)
         state_ahead, state_back = self._states("state0", state0)
@@ -466,10 +467,10 @@ class Bidirectional(_Layers):
             params_ahead, xs, state_ahead, lengths, rng, keep_tape
         )
         out_back, state_back, tape_back = back.forward(
-            params_back, reverse(xs, lengths), state_back, lengths, rng, keep_tape
+            params_back, reverse(xs, alive), state_back, lengths, rng, keep_tape
         )
-        outputs = array_module(xs).concatenate([out_ahead, reverse(out_back, lengths)], axis=-1)
-        return outputs, (state_ahead, state_back), (tape_ahead, tape_back, lengths)
+        outputs = array_module(xs).concatenate([out_ahead, reverse(out_back, alive)], axis=-1)
+        return outputs, (state_ahead, state_back), (tape_ahead, tape_back, alive)
 
     def backward(
         self,
@@ -481,13 +482,13 @@ class Bidirectional(_Layers):
     ) -> tuple[Array | None, Any, Params]:
         """Carry the gradient back through both layers; see `Layer.backward`."""
         ahead, back = self.inner
-        tape_ahead, tape_back, lengths = tape
+        tape_ahead, tape_back, alive = tape
         params_ahead, params_back = self._split(params)
         dstate_ahead, dstate_back = self._states("dstate", dstate)
         dout_ahead = dout_back = None
         if doutputs is not None:
             dout_ahead = doutputs[..., : ahead.output_size]
-            dout_back = reverse(doutputs[..., ahead.output_size :], lengths)
+            dout_back = reverse(doutputs[..., ahead.output_size :], alive)
         dxs_ahead, dstate_ahead, grads_ahead = ahead.backward(
             params_ahead, tape_ahead, dout_ahead, dstate_ahead, need_dxs
         )
@@ -497,7 +498,7 @@ class Bidirectional(_Layers):
         grads = self._join([grads_ahead, grads_back])
         dxs = None
         if dxs_ahead is not None and dxs_back is not None:
-            dxs = dxs_ahead + reverse(dxs_back, lengths)
+            dxs = dxs_ahead + reverse(dxs_back, alive)
         return dxs, (dstate_ahead, dstate_back), grads
 
 
@@ -544,12 +545,20 @@ def _attributes(layer: Layer) -> Iterator[tuple[str, Layer | Cell]]:
 
 
 def reverse(xs: Array, lengths: Lengths = None) -> Array:
-    """Reverse xs (T, B, D) in time, each sequence within its own length."""
-    if lengths is None:
+    """Reverse xs (T, B, D) in time: the steps that a sequence takes, among themselves.
+
+    With lengths, each sequence is reversed within its own length; with a mask, steps that are
+    skipped stay where they are. So the mask holds before and after.
+    """
+    T, B = len(xs), xs.shape[-2]
+    alive = alive_steps(lengths, T, B)
+    if alive is None:
         return xs[::-1]
-    xp, ends = array_module(xs), np.asarray(lengths, int)
-    t = np.arange(len(xs)).reshape(-1, *(1,) * (xs.ndim - 1))
-    source = np.where(t < ends[:, None], ends[:, None] - 1 - t, t)
+    taken = np.argsort(~alive, axis=0, kind="stable")  # of each sequence, the steps it takes first
+    mirrored = alive.sum(axis=0) - alive.cumsum(axis=0)  # the first goes where the last is
+    source = np.where(alive, np.take_along_axis(taken, mirrored, axis=0), np.arange(T)[:, None])
+    xp = array_module(xs)
+    source = source.reshape(T, *(1,) * (xs.ndim - 3), B, 1)
     return xp.take_along_axis(xs, xp.asarray(source), axis=0)
 
 

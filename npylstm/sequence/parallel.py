@@ -62,7 +62,7 @@ def obstacle(cell: Cell, params: Params, xs: Array, lengths: Any) -> str | None:
     if type(cell) is not MLSTMCell:
         return f"{type(cell).__name__} has no parallel form"
     if lengths is not None:
-        return "the parallel form takes sequences of one length"
+        return "the parallel form takes no lengths and no mask"
     if type(xs) is not np.ndarray or xs.dtype.char not in "fd":
         return "the parallel form takes NumPy arrays of float32 or float64"
     if params["b"].dtype != xs.dtype or params["b"].ndim != xs.ndim - 2:

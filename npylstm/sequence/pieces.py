@@ -88,7 +88,7 @@ def run(
 
 
 def living(a: Array, alive: AnyArray | None) -> Array:
-    """Return a (T, B, n) with zeros past each sequence's end."""
+    """Return a (T, B, n) with zeros at the steps that a sequence does not take."""
     if alive is None:
         return a
     xp = array_module(a)

@@ -65,7 +65,7 @@ def forward(
     xp, T, x = array_module(xs), len(xs), _as_one_step(xs)
     start, cache = cell.forward(params, x, cell.zero_state(x))  # from zero, h is u
     us, fs = _as_steps(start.h, T), _as_steps(cache.f, T)  # type: ignore[attr-defined]
-    if alive is not None:  # an ended sequence keeps its state
+    if alive is not None:  # a skipped step keeps the state
         us, fs = living(us, alive), xp.where(beside(alive, fs), fs, xp.ones_like(fs))
 
     hs = scan(fs, us, state.h)

@@ -11,7 +11,7 @@ from npylstm.sequence.kernels.base import Kernel
 from npylstm.sequence.kernels.table import find_kernel
 from npylstm.sequence.layers import Layer, Recurrent, Stack, as_layer
 from npylstm.sequence.tree import not_causal
-from npylstm.sequence.unroll import Lengths, check_lengths, check_sequence
+from npylstm.sequence.unroll import Lengths, alive_steps, check_sequence
 
 
 class Stream:
@@ -182,7 +182,7 @@ def all_states(
     -------
     state
         In the form of the layer's state, with arrays (T, B, H): `all_states(...).c[t]` is c after
-        step t. Past a sequence's end the state stays what it was.
+        step t. Past a sequence's end, and at a step that it skips, the state stays what it was.
 
     Raises
     ------
@@ -193,10 +193,10 @@ def all_states(
     if (reason := not_causal(whole)) is not None:
         raise ValueError(f"layer must read forwards only, got {reason}")
     check_sequence(xs, whole.input_size)
-    ends = check_lengths("lengths", lengths, len(xs), xs.shape[-2])
+    alive = alive_steps(lengths, len(xs), xs.shape[-2])
     state, states = state0, []
     for t in range(len(xs)):
-        alive = None if ends is None else (t < ends).astype(int)
-        _, state, _ = whole.forward(params, xs[t : t + 1], state, alive, keep_tape=False)
+        now = None if alive is None else alive[t].astype(int)
+        _, state, _ = whole.forward(params, xs[t : t + 1], state, now, keep_tape=False)
         states.append(state)
     return map_state(lambda *steps: array_module(steps[0]).stack(steps), *states)

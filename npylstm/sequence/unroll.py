@@ -6,13 +6,19 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
-from npylstm.backend import AnyArray, Array, array_module
+from npylstm.backend import AnyArray, Array, array_module, to_numpy
 from npylstm.cells import Cache, Cell, Params, map_state, unchecked
 from npylstm.checks import check_array, check_precision, check_size
 
 Lengths: TypeAlias = Sequence[int] | np.ndarray[Any, Any] | None
-"""How many steps each of B sequences has; None when all have T."""
+"""How many steps each of B sequences has, or a mask (T, B), False at steps to skip; None for all T.
+
+A skipped step, before, between or past the others, carries the state on unchanged and puts out
+zeros, as in TensorFlow 1's `dynamic_rnn`. (Keras's masks treat the state alike, but repeat the last
+output.) Its input may hold anything, and nothing is sent back to it.
+"""
 
 
 @dataclass(frozen=True)
@@ -26,7 +32,7 @@ class Tape:
     caches : list of T tuples
         Each step's cache.
     alive : array of bool (T, B, 1) or None
-        True where a sequence has not ended before step t; None when all run to the end.
+        True where a sequence takes step t; None when all take every step.
     state_mask : array (T, B, H) or None
         The factors on h when it left each step.
     truncation : tuple of int or None
@@ -92,9 +98,10 @@ def unroll(
         The inputs, time first.
     state0 : named tuple of arrays (B, H), optional
         The initial state; zeros by default.
-    lengths : sequence of int (B,), optional
-        How many steps each sequence has, 0 to T, in host memory. Past the end of a sequence its
-        outputs are zero and its state stays unchanged, as in TensorFlow's `dynamic_rnn`.
+    lengths : sequence of int (B,) or array of bool (T, B), optional
+        How many steps each sequence has, 0 to T. Past the end of a sequence its outputs are zero
+        and its state stays unchanged, as in TensorFlow's `dynamic_rnn`. Or a mask: where it is
+        False, the sequence skips the step in the same way.
     state_mask : array (T, B, H), optional
         Factors on the h that goes to the next step (dropout of the state); c stays unchanged.
     keep_tape : bool
@@ -114,7 +121,7 @@ def unroll(
     TypeError
         Inputs, states or factors are not floating-point arrays.
     ValueError
-        Shapes do not fit, or a length is outside 0..T.
+        Shapes do not fit, a length is outside 0..T, or a mask is not boolean (T, B).
     """
     state = check_entrance(cell, params, xs, state0, state_mask)
     return unroll_steps(cell, params, xs, state, lengths, state_mask, keep_tape)
@@ -394,27 +401,56 @@ def check_lengths(name: str, lengths: Lengths, T: int, B: int) -> np.ndarray[Any
     """Return `lengths` as an array; raise ValueError unless they are B integers from 0 to T."""
     if lengths is None:
         return None
-    ends = np.array(lengths)  # a copy: the caller may change `lengths` before the backward pass
+    ends = _own_array(lengths)
     whole = ends.dtype.kind in "iu" or ends.size == 0
     if ends.shape != (B,) or not whole or ((ends < 0) | (ends > T)).any():
-        raise ValueError(f"{name} must be {B} integers between 0 and T = {T}, got {lengths!r}")
+        got = repr(lengths) if ends.ndim < 2 else f"{ends.dtype} of shape {ends.shape}"
+        raise ValueError(f"{name} must be {B} integers between 0 and T = {T}, got {got}")
     return ends
 
 
-def alive_mask(xs: Array, lengths: Lengths) -> AnyArray | None:
-    """Return which sequences still run at each step of xs (T, B, D): (T, B, 1); None if all do.
+def alive_steps(lengths: Lengths, T: int, B: int) -> NDArray[np.bool_] | None:
+    """Return which of B sequences take each of T steps: a new array (T, B); None if all take all.
 
     Raises
     ------
     ValueError
-        `lengths` is not B integers between 0 and T.
+        `lengths` is neither B integers between 0 and T nor a boolean mask (T, B).
+    """
+    if lengths is None:
+        return None
+    given = _own_array(lengths)
+    if given.dtype == bool and given.shape == (T, B):
+        return given
+    try:
+        ends = check_lengths("lengths", lengths, T, B)
+    except ValueError as error:
+        raise ValueError(f"{error}; a mask must be bool of shape {(T, B)}") from None
+    assert ends is not None
+    return np.arange(T)[:, None] < ends
+
+
+def _own_array(lengths: Any) -> np.ndarray[Any, Any]:
+    """Return a copy in host memory: the caller may change theirs before the backward pass."""
+    try:
+        return np.array(to_numpy(lengths))
+    except ValueError:  # rows that differ in length
+        return np.array(lengths, object)
+
+
+def alive_mask(xs: Array, lengths: Lengths) -> AnyArray | None:
+    """Return which sequences take each step of xs (T, B, D), as (T, B, 1); None if all do.
+
+    Raises
+    ------
+    ValueError
+        As `alive_steps`.
     """
     T, B = xs.shape[0], xs.shape[-2]
-    ends = check_lengths("lengths", lengths, T, B)
-    if ends is None:
+    alive = alive_steps(lengths, T, B)
+    if alive is None:
         return None
-    t = np.arange(T).reshape(-1, *(1,) * (xs.ndim - 1))
-    return array_module(xs).asarray(t < ends[:, None])
+    return array_module(xs).asarray(alive.reshape(T, *(1,) * (xs.ndim - 3), B, 1))
 
 
 def _choose(mask: Array, new: Any, old: Any) -> Any:

@@ -9,7 +9,7 @@ from npylstm.backend import Array, Rng, array_module
 from npylstm.cells import Cell, Params
 from npylstm.checks import check_array, check_choice, check_number
 from npylstm.sequence.layers import Layer, Recurrent, as_layer, generator, reverse
-from npylstm.sequence.unroll import Lengths, alive_mask, check_lengths, check_sequence
+from npylstm.sequence.unroll import Lengths, alive_mask, alive_steps, check_sequence
 
 
 class _Wrapper(Layer):
@@ -109,8 +109,8 @@ class Residual(_Wrapper):
 class Reverse(_Wrapper):
     """A layer that reads the sequence from its end, like one side of `Bidirectional`.
 
-    Outputs are in the order of the inputs. With lengths, each sequence is reversed within its own
-    length.
+    Outputs are in the order of the inputs. With lengths or a mask, the steps that a sequence
+    takes are reversed among themselves.
 
     Parameters
     ----------
@@ -132,11 +132,11 @@ class Reverse(_Wrapper):
     ) -> tuple[Array, Any, Any]:
         """Run the inner layer from the end to the beginning; see `Layer.forward`."""
         check_sequence(xs, self.input_size)
-        lengths = check_lengths("lengths", lengths, len(xs), xs.shape[-2])
+        alive = alive_steps(lengths, len(xs), xs.shape[-2])
         outputs, state, tape = self.inner.forward(
-            params, reverse(xs, lengths), state0, lengths, rng, keep_tape
+            params, reverse(xs, alive), state0, lengths, rng, keep_tape
         )
-        return reverse(outputs, lengths), state, (tape, lengths)
+        return reverse(outputs, alive), state, (tape, alive)
 
     def backward(
         self,
@@ -147,11 +147,11 @@ class Reverse(_Wrapper):
         need_dxs: bool = True,
     ) -> tuple[Array | None, Any, Params]:
         """Carry the gradient from the beginning to the end; see `Layer.backward`."""
-        inner_tape, lengths = tape
+        inner_tape, alive = tape
         if doutputs is not None:
-            doutputs = reverse(doutputs, lengths)
+            doutputs = reverse(doutputs, alive)
         dxs, dstate0, grads = self.inner.backward(params, inner_tape, doutputs, dstate, need_dxs)
-        return None if dxs is None else reverse(dxs, lengths), dstate0, grads
+        return None if dxs is None else reverse(dxs, alive), dstate0, grads
 
 
 class DropoutMasks(NamedTuple):

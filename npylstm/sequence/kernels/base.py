@@ -64,7 +64,7 @@ class Kernel(AnyKernel):
     u = [h_prev; 1; x], so that W u = W_h h_prev + b + W_x x is one product.
 
     The driver (`npylstm.sequence.kernels.driver`) owns all memory that grows with time. It puts
-    h_prev, the ones and x in their places, holds the states of sequences that have ended, injects
+    h_prev, the ones and x in their places, holds the states of sequences that skip a step, injects
     gradients, sums up dz uᵀ and multiplies by W_x. A kernel knows nothing of this. Independent
     networks have axes of their own, before (n, B), and behind the number of a block in (n, H, B).
 

@@ -6,8 +6,8 @@ cells:
 
 - Memory: results go into arrays made before (the last argument of a call), and the tape's memory is
   used again once nobody can see it (`npylstm.sequence.kernels.workspace`).
-- Lengths: a sequence that has ended goes through the step with all others. Then its states are put
-  back, and its output and the gradients that it would carry back are set to zero.
+- Lengths and masks: a sequence that skips a step goes through it with all others. Then its states
+  are put back, and its output and the gradients that it would carry back are set to zero.
 - Gradients: the gradients injected at each step are added to dh. dz uᵀ is summed over time, with
   many steps in one product if that is faster. The pass ends once all gradients have vanished.
 - No denormal numbers: see `_flush`.
@@ -26,7 +26,7 @@ from npylstm.backend import AnyArray, Array
 from npylstm.cells import Cell, Params
 from npylstm.sequence.kernels.base import Kernel
 from npylstm.sequence.kernels.workspace import borrow
-from npylstm.sequence.unroll import Lengths, check_gradients, check_lengths, networks_of
+from npylstm.sequence.unroll import Lengths, alive_steps, check_gradients, networks_of
 
 FLUSH_EVERY = 16
 """Steps of the backward pass between two flushes of denormal numbers."""
@@ -46,15 +46,15 @@ class FusedTape:
         What the products of each step read: h_prev, ones, x, and the kernel's own rows below them.
     kept : array (T, n, H, B)
         What the kernel left for its way back.
-    ended : list of T arrays of bool (B,) or None
-        Which sequences have ended at each step; None if none has.
+    skipped : list of T arrays of bool (B,) or None
+        Which sequences skip each step; None if none does.
     """
 
     cell: Cell
     kernel: type[Kernel]
     us: Array
     kept: Array
-    ended: Sequence[AnyArray | None]
+    skipped: Sequence[AnyArray | None]
 
     def backward(
         self,
@@ -69,16 +69,16 @@ class FusedTape:
         kernel = self.kernel(self.cell, _on_networks(self.cell, params, networks))
         step, dz = kernel.backward(B)
         dstates = _columns_of(kernel, dstate, B)
-        injected = _Injected(doutputs, self.ended)
+        injected = _Injected(doutputs, self.skipped)
         products = _Products(kernel, dz, self.us, need_dxs)
 
         for t in reversed(range(T)):
             if injected.any_at[t]:
                 injected.add_to(dstates[0], t)
-            if self.ended[t] is None:
+            if self.skipped[t] is None:
                 step(self.kept[t], *dstates)
             else:
-                _step_held(step, dstates, self.ended[t], self.kept[t], *dstates)
+                _step_held(step, self.skipped[t], dstates, dstates, self.kept[t], *dstates)
             products.add(t)
             if t % FLUSH_EVERY == 0:
                 _flush(dstates)
@@ -115,7 +115,7 @@ def run(
     Returns
     -------
     outputs : array (T, B, H)
-        h at every step; with a tape it is a view into that tape, and read-only.
+        h at every step; with a tape and no lengths a view into that tape, and read-only.
     state : named tuple of arrays (B, H)
         The state after the last step.
     tape : FusedTape or None
@@ -124,54 +124,57 @@ def run(
     networks = networks_of(cell, params, xs, state0)
     kernel = kernel_type(cell, _on_networks(cell, params, networks))
     T, (B, D), H, dtype = len(xs), xs.shape[-2:], cell.output_size, kernel.dtype
-    ends = check_lengths("lengths", lengths, T, B)
-    ended = _ended(ends, T)
+    skipped = _skipped(lengths, T, B)
     start = [np.broadcast_to(s, (*networks, *s.shape[-2:])).swapaxes(-1, -2) for s in state0]
     step, carried = kernel.forward(start)
 
-    # Each step writes its h where the next step's product reads it.
+    # Each step writes its h where the next step's product reads it. These are the outputs, too,
+    # unless steps may be skipped: they hand h on and put out zeros.
     us = _entries(T + 1, (*networks, H + 1 + D + kernel.extra_rows, B), dtype, keep_tape)
     us[0, ..., :H, :], us[..., H, :] = start[0], 1
     kept = _entries(T, (kernel.blocks, *networks, H, B), dtype, True) if keep_tape else None
-    hs = us[1:, ..., :H, :] if keep_tape else np.empty((T, *networks, H, B), dtype)
+    in_tape = keep_tape and lengths is None
+    hs = us[1:, ..., :H, :] if in_tape else np.empty((T, *networks, H, B), dtype)
     views: Iterable[Any] = zip(
-        us, us[..., H + 1 : H + 1 + D, :], _columns(xs, networks), us[1:, ..., :H, :], ended,
+        us, us[..., H + 1 : H + 1 + D, :], _columns(xs, networks), us[1:, ..., :H, :], skipped,
         repeat(None) if kept is None else kept, hs, strict=False,
     )  # fmt: skip
-    for u, u_x, x, h, end, its_kept, output in views:
+    for u, u_x, x, h, skip, its_kept, output in views:
         u_x[...] = x
-        if end is None:
+        if skip is None:
             step(u, h, its_kept)
         else:
-            u_x[..., end] = 0  # padding may hold anything, even NaN
-            _step_held(step, carried, end, u, h, its_kept)
-            _clear(end, h, its_kept)
-        if kept is None:
+            _clear(u_x, skip)  # padding may hold anything, even NaN
+            _step_held(step, skip, [u[..., :H, :], *carried], [h, *carried], u, h, its_kept)
+            _clear(its_kept, skip)
+        if not in_tape:
             output[...] = h
+            _clear(output, skip)
 
     outputs = hs.swapaxes(-1, -2)
-    state = _state_of(cell, [_last(hs, ends, start[0]), *carried])
-    if kept is None:
-        return outputs, state, None
-    outputs.flags.writeable = False
-    return outputs, state, FusedTape(cell, kernel_type, us, kept, ended)
+    outputs.flags.writeable = not in_tape
+    tape = None if kept is None else FusedTape(cell, kernel_type, us, kept, skipped)
+    return outputs, _state_of(cell, [h, *carried]), tape
 
 
 def _step_held(
-    step: Callable[..., None], states: Sequence[Array], ended: Any, *arguments: Any
+    step: Callable[..., None],
+    skipped: Any,
+    before: Sequence[Array],
+    after: Sequence[Array],
+    *arguments: Any,
 ) -> None:
-    """Make a step, forward or back, that leaves the states of ended sequences as they are."""
-    before = [state.copy() for state in states]
+    """Make a step, forward or back, whose states are for sequences that skip it those before it."""
+    held = [state.copy() for state in before]
     step(*arguments)
-    for state, held in zip(states, before, strict=True):
-        np.copyto(state, held, where=ended)
+    for state, old in zip(after, held, strict=True):
+        np.copyto(state, old, where=skipped)
 
 
-def _clear(ended: AnyArray, *written: Array | None) -> None:
-    """Set what a step has written for ended sequences to zero."""
-    for array in written:
-        if array is not None:
-            array[..., ended] = 0
+def _clear(written: Array | None, skipped: AnyArray | None) -> None:
+    """Set what stands in an array (n, B) for sequences that skip a step to zero."""
+    if written is not None and skipped is not None:
+        written[..., skipped] = 0
 
 
 class _Injected:
@@ -180,15 +183,15 @@ class _Injected:
     Most often the last output alone has a gradient, and the zeros of the others need no adding.
     """
 
-    def __init__(self, doutputs: Array | None, ended: Sequence[AnyArray | None]) -> None:
-        self.any_at = [False] * len(ended)
+    def __init__(self, doutputs: Array | None, skipped: Sequence[AnyArray | None]) -> None:
+        self.any_at = [False] * len(skipped)
         if doutputs is None:
             return
-        if any(end is not None for end in ended):
+        if any(skip is not None for skip in skipped):
             doutputs = doutputs.copy()
-            for d, end in zip(doutputs, ended, strict=True):
-                if end is not None:
-                    d[..., end, :] = 0
+            for d, skip in zip(doutputs, skipped, strict=True):
+                if skip is not None:
+                    d[..., skip, :] = 0
         self.columns = doutputs.swapaxes(-1, -2)
         steps = doutputs.reshape(len(doutputs), doutputs[0].size)
         self.any_at = list(map(bool, np.any(steps, axis=1)))
@@ -309,21 +312,12 @@ def _columns(xs: Array, networks: tuple[int, ...]) -> Array:
     return xs.reshape(len(xs), *missing, *xs.shape[1:]).swapaxes(-1, -2)
 
 
-def _ended(ends: AnyArray | None, T: int) -> list[AnyArray | None]:
-    """Return which sequences have ended at each step; None if none has."""
-    if ends is None:
+def _skipped(lengths: Lengths, T: int, B: int) -> list[AnyArray | None]:
+    """Return which sequences skip each step; None if none does."""
+    alive = alive_steps(lengths, T, B)
+    if alive is None:
         return [None] * T
-    first = int(ends.min(initial=T))
-    return [None if t < first else ends <= t for t in range(T)]
-
-
-def _last(hs: Array, ends: AnyArray | None, h0: Array) -> Array:
-    """Return each sequence's last h (H, B): the initial one where it has no step."""
-    if ends is None:
-        last: Array = hs[-1]
-        return last
-    place = np.maximum(ends.astype(int) - 1, 0).reshape(*(1,) * (hs.ndim - 1), -1)
-    return np.where(ends > 0, np.take_along_axis(hs, place, axis=0)[0], h0)
+    return [None if row.all() else ~row for row in alive]
 
 
 def _state_of(cell: Cell, columns: Iterable[Array]) -> Any:
