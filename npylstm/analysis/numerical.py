@@ -207,8 +207,8 @@ def check_layer(
         kernel if there is one.
     T, B : int
         Time steps and batch.
-    lengths : sequence of int (B,), optional
-        How many steps each sequence has.
+    lengths : sequence of int (B,) or array of bool (T, B), optional
+        How many steps each sequence has, or a mask; see `npylstm.unroll`.
     method : str
     max_entries : int
         As in `gradient_check`.

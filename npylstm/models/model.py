@@ -10,7 +10,7 @@ from npylstm.backend import AnyArray, Array, Labels, Rng, array_module
 from npylstm.cells import Cell, Params, mT
 from npylstm.checks import check_array, check_choice, check_flag, check_number, check_size
 from npylstm.models.losses import mean_squared_error, softmax_cross_entropy
-from npylstm.sequence import Layer, Lengths, alive_mask, as_layer
+from npylstm.sequence import Layer, Lengths, alive_mask, alive_steps, as_layer
 
 Loss: TypeAlias = Callable[..., tuple[Array, Array]]
 
@@ -88,8 +88,9 @@ class SequenceModel:
             As `init` returns them.
         xs : array (T, B, D)
             The inputs, time first.
-        lengths : sequence of int (B,), optional
-            How many steps each sequence has.
+        lengths : sequence of int (B,) or array of bool (T, B), optional
+            How many steps each sequence has, or a mask that is False at the steps to skip. These
+            count neither as last steps nor in the loss.
 
         Returns
         -------
@@ -264,12 +265,12 @@ def _recurrent(params: Params) -> Params:
     return {name: array for name, array in params.items() if name not in ("W_y", "b_y")}
 
 
-def _last_step(outputs: Array, lengths: Lengths) -> AnyArray:
+def _last_step(outputs: Array, lengths: Lengths) -> AnyArray | None:
     """Return a mask (T, B, 1) that is true at the last step that each sequence takes."""
-    alive = alive_mask(outputs, lengths)
+    alive = alive_steps(lengths, len(outputs), outputs.shape[-2])
     assert alive is not None
-    last: AnyArray = alive & (alive[::-1].cumsum(axis=0)[::-1] == 1)  # one step left, this one
-    return last
+    steps_left = alive[::-1].cumsum(axis=0)[::-1]
+    return alive_mask(outputs, alive & (steps_left == 1))
 
 
 def _check_targets(targets: Any, y: Array) -> None:
@@ -303,7 +304,8 @@ def _step_weights(y: Array, lengths: Lengths) -> Array:
     if lengths is None:
         weights /= T * B
         return weights
-    alive = alive_mask(y, lengths)
+    steps, alive = alive_steps(lengths, T, B), alive_mask(y, lengths)
+    assert steps is not None
     assert alive is not None
-    total = max(int(alive.sum()), 1)
+    total = max(int(steps.sum()), 1)
     return xp.where(alive[..., 0], weights / total, xp.zeros_like(weights))

@@ -402,8 +402,8 @@ class Stack(_Layers):
 class Bidirectional(_Layers):
     """Two layers; one reads the sequence backwards (Schuster & Paliwal 1997).
 
-    The outputs are side by side, the forward layer's first. With lengths or a mask, the steps that a
-    sequence takes are reversed among themselves. The state is the pair of both states;
+    The outputs are side by side, the forward layer's first. With lengths or a mask, the steps that
+    a sequence takes are reversed among themselves. The state is the pair of both states;
     parameters are named `"forward.W_x"` and `"backward.W_x"`.
 
     Parameters

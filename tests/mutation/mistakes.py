@@ -191,8 +191,8 @@ MISTAKES = {
             "xp.where(_last_step(outputs, lengths), dread, xp.zeros_like(dread))",
             "xp.where(_last_step(outputs, lengths), dread, dread)",
         ),
-        ("cumsum(axis=0)[::-1] == 1)", "cumsum(axis=0)[::-1] == 2)"),
-        ("return alive & (alive[::-1]", "return (alive[::-1]"),
+        ("(steps_left == 1)", "(steps_left == 2)"),
+        ("alive & (steps_left == 1)", "(steps_left == 1)"),
         ("xp.zeros_like(outputs)).sum(axis=0)", "xp.zeros_like(outputs)).mean(axis=0)"),
         (
             'y = read @ params["W_y"] + params["b_y"][..., None, :]',
@@ -200,8 +200,8 @@ MISTAKES = {
         ),
         ("            targets = _without_padding(targets, y, lengths)\n", ""),
         ("weights /= T * B", "weights /= T"),
-        ("total = max(int(alive.sum()), 1)", "total = y.shape[0]"),
-        ("total = max(int(alive.sum()), 1)", "total = int(alive.sum())"),
+        ("total = max(int(steps.sum()), 1)", "total = y.shape[0]"),
+        ("total = max(int(steps.sum()), 1)", "total = int(steps.sum())"),
         (
             "return xp.where(alive[..., 0], weights / total, xp.zeros_like(weights))",
             "return weights / total",
