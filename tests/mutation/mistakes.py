@@ -539,7 +539,6 @@ MISTAKES = {
             "return {name: total[name] + grads[name] for name in grads} if total",
             "return {name: total[name] - grads[name] for name in grads} if total",
         ),
-        ("asarray(t < ends[:, None])", "asarray(t <= ends[:, None])"),
         ("xp.where(mask, a, b), new, old)", "xp.where(mask, b, a), new, old)"),
         ("self.state_mask[start:stop]", "self.state_mask[: stop - start]"),
         ("self.alive[start:stop]", "self.alive[: stop - start]"),
