@@ -1,5 +1,6 @@
 """The documentation: its code runs, its commands are understood, and what it cites is there."""
 
+import code
 import importlib.util
 import re
 import shlex
@@ -48,15 +49,34 @@ def test_the_code_of_a_page_runs(path, tmp_path, monkeypatch):
     namespace = {"__name__": "__main__"}
     pass_over, passed_over = False, False
     for piece in PIECE.finditer(text):
-        kind, code = piece.lastgroup, piece[piece.lastgroup]
+        kind, source = piece.lastgroup, piece[piece.lastgroup]
         if kind in ("needs", "idle"):
-            pass_over = kind == "idle" or importlib.util.find_spec(code) is None
+            pass_over = kind == "idle" or importlib.util.find_spec(source) is None
             continue
         if kind != "check":  # which belongs to the block before it
             pass_over, passed_over = False, pass_over
         if not passed_over:
             lines_above = text[: piece.start()].count("\n") + 1
-            exec(compile("\n" * lines_above + code, str(path), "exec"), namespace)
+            exec(compile("\n" * lines_above + source, str(path), "exec"), namespace)
+
+
+class Console(code.InteractiveConsole):
+    """A classic interpreter, of which what it complains about is kept."""
+
+    complaints = ""
+
+    def write(self, data):
+        self.complaints += data
+
+
+@pytest.mark.parametrize("path", named(READMES))
+def test_the_code_of_a_readme_can_be_pasted_into_an_interpreter(path):
+    console = Console()
+    for piece in PIECE.finditer(path.read_text(encoding="utf-8")):
+        if piece.lastgroup == "python":
+            for line in [*piece["python"].splitlines(), ""]:
+                console.push(line)
+    assert not console.complaints
 
 
 def shell_lines(text):
