@@ -50,6 +50,12 @@ def run(optimizer, params, grads_of_step):
     return trajectory, state
 
 
+@every_optimizer
+def test_float16_where_epsilon_and_small_squares_are_zero_is_refused(optimizer):
+    with pytest.raises(TypeError, match=r"W must be float32 or float64, got float16.*convert it"):
+        optimizer.init(draw(0, np.float16))
+
+
 # The updates against TensorFlow and PyTorch.
 
 

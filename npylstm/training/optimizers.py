@@ -55,10 +55,16 @@ class Optimizer(ABC):
         Raises
         ------
         TypeError
-            A parameter that does not hold floating-point numbers.
+            A parameter that does not hold floating-point numbers, or holds float16: an epsilon of
+            1e-8 is zero there, and squares of small gradients are, too.
         """
         for name, w in params.items():
             check_array(name, w, ())
+            if w.dtype == np.float16:
+                raise TypeError(
+                    f"{name} must be float32 or float64, got float16, in which the squares of "
+                    "small gradients are 0; convert it, with .astype(np.float32)"
+                )
         count: Slots = {"step": np.array(0)} if callable(self.learning_rate) else {}
         return {name: self._first_slots(w) | count for name, w in params.items()}
 
