@@ -70,7 +70,7 @@ def check_array(name: str, array: Any, shape: tuple[int | str, ...]) -> None:
     if kind not in "fc":
         raise TypeError(
             f"{name} must hold floating-point numbers, got dtype {array.dtype}; "
-            "convert it, for example with .astype(np.float32)"
+            "convert it, with .astype(np.float32) or .astype(np.float64)"
         )
     trailing = array.shape[max(array.ndim - len(shape), 0) :]
     if len(trailing) != len(shape) or any(
@@ -89,10 +89,12 @@ def check_precision(arrays: Mapping[str, Any]) -> None:
     """
     (first, like), *others = arrays.items()
     for name, array in others:
-        if _bits(array.dtype) != _bits(like.dtype):
+        bits = _bits(like.dtype)
+        if _bits(array.dtype) != bits:
+            wanted = f"complex{2 * bits}" if array.dtype.kind == "c" else f"float{bits}"
             raise TypeError(
                 f"{name} must have the precision of {first}, {like.dtype}, got {array.dtype}; "
-                "convert it, for example with .astype(np.float32)"
+                f"convert it, with .astype(np.{wanted})"
             )
 
 

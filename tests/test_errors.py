@@ -529,6 +529,27 @@ def test_one_array_of_another_precision_is_refused(path, name):
 
 
 @PATHS
+def test_a_tape_of_another_precision_than_the_parameters_is_refused(path):
+    layer, xs = Recurrent(CELL, path), np.zeros((T, B, D))
+    outputs, _, tape = layer.forward(PARAMS, xs)
+    single = {key: w.astype(np.float32) for key, w in PARAMS.items()}
+    message = r"params\['W_x'\] must have the precision of the tape, float64, got .*float64\)"
+    refused(TypeError, message, lambda: layer.backward(single, tape, outputs))
+    refused(TypeError, message, lambda: layer.backward(single, tape))
+
+
+@PATHS
+def test_the_advice_about_precision_is_right(path):
+    layer, xs = Recurrent(CELL, path), np.zeros((T, B, D), np.float32)
+    single = {key: w.astype(np.float32) for key, w in PARAMS.items()}
+    state = LSTMState(np.zeros((B, H), np.float16), np.zeros((B, H), np.float32))
+    refused(TypeError, r"'W_x'.*astype\(np\.float32\)$", lambda: layer.forward(PARAMS, xs))
+    refused(TypeError, r"h .*float16.*np\.float32\)$", lambda: layer.forward(single, xs, state))
+    double = xs.astype(np.float64)
+    refused(TypeError, r"'W_x'.*astype\(np\.float64\)$", lambda: layer.forward(single, double))
+
+
+@PATHS
 def test_the_tape_of_another_cell_is_refused_on_every_path(path):
     other = LSTMCell(D, H, forget_bias=0.5)
     outputs, _, tape = Recurrent(other, path).forward(PARAMS, np.zeros((T, B, D)))

@@ -24,6 +24,8 @@ from properties import (
 from npylstm.cells.gru import GRUCell, GRUState
 from npylstm.cells.lstm import LSTMCell, LSTMState
 from npylstm.cells.lstm_variant import LSTMVariant
+from npylstm.cells.min_gru import MinGRUCell
+from npylstm.cells.mlstm import MLSTMCell
 from npylstm.cells.rnn import RNNCell
 from npylstm.models.model import SequenceModel
 from npylstm.sequence import register_kernel, release_memory
@@ -424,6 +426,13 @@ def test_everything_else_is_unrolled_and_says_why(cell, options):
     Recurrent(cell).backward(params, tape, outputs)
     with pytest.raises(ValueError, match=r"path='fused' cannot be taken: .*fused kernel"):
         Recurrent(cell, "fused").forward(params, xs)
+
+
+@pytest.mark.parametrize("cell", [MinGRUCell(D, H), MLSTMCell(D, H)], ids=["scan", "parallel"])
+def test_the_obstacle_named_is_that_of_the_path_meant_for_the_cell(cell):
+    params, xs = cell.init(0), np.zeros((T, B, D))
+    with pytest.raises(ValueError, match=r"cannot be taken: .* no dropout of the state; path="):
+        Recurrent(cell, "fused").forward(params, xs, state_mask=np.ones((T, B, H)))
 
 
 def test_an_unknown_path_and_a_missing_tape_are_reported():

@@ -249,7 +249,6 @@ class Recurrent(Layer):
             raise ValueError("tape must be from a forward pass with keep_tape=True, got None")
         if getattr(tape, "cell", None) != self.cell:
             raise ValueError(f"tape must be from {self.cell}, got {_owner(tape)}")
-        self.cell.check_params(params)
         its_tape: AnyTape = tape
         return its_tape.backward(params, doutputs, dstate, need_dxs)
 

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npylstm.backend import AnyArray, Array
-from npylstm.cells import Cell, MLSTMCell, MLSTMState, Params, mT
+from npylstm.cells import MLSTMCell, MLSTMState, Params, mT
 
 STEPS = 32
 """How many steps are computed together."""
@@ -57,10 +57,8 @@ class AttentionPiece(NamedTuple):
         return _backward(self, params, dhs, dstate)
 
 
-def obstacle(cell: Cell, params: Params, xs: Array, lengths: Any) -> str | None:
-    """Return why the parallel form can't run a cell; None if it can."""
-    if type(cell) is not MLSTMCell:
-        return f"{type(cell).__name__} has no parallel form"
+def obstacle(params: Params, xs: Array, lengths: Any) -> str | None:
+    """Return why the parallel form can't run an `MLSTMCell`; None if it can."""
     if lengths is not None:
         return "the parallel form takes no lengths and no mask"
     if type(xs) is not np.ndarray or xs.dtype.char not in "fd":

@@ -56,6 +56,8 @@ class Path(NamedTuple):
     ----------
     name : str
         Its name in `Recurrent(path=...)`.
+    takes : callable
+        Cell -> whether the path is meant for cells of this kind.
     obstacle : callable
         Run -> what prevents it, in words; None if nothing does.
     forward : callable
@@ -63,6 +65,7 @@ class Path(NamedTuple):
     """
 
     name: str
+    takes: Callable[[Cell], bool]
     obstacle: Callable[[Run], str | None]
     forward: Callable[[Run], tuple[Array, Any, Any]]
 
@@ -73,21 +76,22 @@ def choose(run: Run, name: str = "auto") -> Path:
     Raises
     ------
     ValueError
-        No path of that name can run.
+        No path of that name can run; the message says what prevents the first that is meant for
+        the cell.
     """
     obstacles = []
     for path in PATHS:
-        if name in ("auto", path.name):
+        if name in ("auto", path.name) and path.takes(run.cell):
             obstacle = path.obstacle(run)
             if obstacle is None:
                 return path
             obstacles.append(obstacle)
-    raise ValueError(f"path={name!r} cannot be taken: {obstacles[-1]}; path='unroll' can")
+    raise ValueError(f"path={name!r} cannot be taken: {obstacles[0]}; path='unroll' can")
 
 
 def has_kernel(cell: Cell) -> bool:
     """Return whether a fused kernel, a scan or a parallel form runs the cell on NumPy arrays."""
-    return cell.linear or type(cell) is MLSTMCell or not isinstance(find_kernel(cell, Kernel), str)
+    return _is_linear(cell) or _is_mlstm(cell) or not isinstance(find_kernel(cell, Kernel), str)
 
 
 def _option_in_the_way(run: Run) -> str | None:
@@ -133,8 +137,8 @@ def _unroll(run: Run) -> tuple[Array, Any, Any]:
     return outputs, state, tape and tape.truncated(run.truncation)
 
 
-def _scan_obstacle(run: Run) -> str | None:
-    return scan.obstacle(run.cell) or _option_in_the_way(run)
+def _is_linear(cell: Cell) -> bool:
+    return cell.linear
 
 
 def _scan_forward(run: Run) -> tuple[Array, Any, Any]:
@@ -142,8 +146,12 @@ def _scan_forward(run: Run) -> tuple[Array, Any, Any]:
     return pieces.run(scan.forward, steps, *run[:5], run.keep_tape)
 
 
+def _is_mlstm(cell: Cell) -> bool:
+    return type(cell) is MLSTMCell
+
+
 def _parallel_obstacle(run: Run) -> str | None:
-    obstacle = parallel.obstacle(run.cell, run.params, run.xs, run.lengths)
+    obstacle = parallel.obstacle(run.params, run.xs, run.lengths)
     return obstacle or _option_in_the_way(run)
 
 
@@ -152,9 +160,9 @@ def _parallel_forward(run: Run) -> tuple[Array, Any, Any]:
 
 
 PATHS = (
-    Path("fused", _parallel_obstacle, _parallel_forward),
-    Path("fused", _scan_obstacle, _scan_forward),
-    Path("fused", _kernel_obstacle, _kernel_forward),
-    Path("unroll", lambda _: None, _unroll),
+    Path("fused", _is_mlstm, _parallel_obstacle, _parallel_forward),
+    Path("fused", _is_linear, _option_in_the_way, _scan_forward),
+    Path("fused", lambda _: True, _kernel_obstacle, _kernel_forward),
+    Path("unroll", lambda _: True, lambda _: None, _unroll),
 )
 """The paths, in the order in which they are tried."""

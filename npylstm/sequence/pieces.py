@@ -46,7 +46,7 @@ class PiecesTape(NamedTuple):
     ) -> tuple[Array, Any, Params]:
         """Carry the loss gradient back; see `Layer.backward`."""
         cell, pieces, steps, T, h, alive = self
-        check_gradients(cell, T, h, doutputs, dstate)
+        check_gradients(cell, params, T, h, doutputs, dstate)
         xp = array_module(h)
         dstate = cell.zero_state(h) if dstate is None else dstate
         if doutputs is None:

@@ -48,11 +48,6 @@ class ScanPiece(NamedTuple):
         return _as_steps(dxs, T), kind(fs[0] * dhs[0]), grads
 
 
-def obstacle(cell: Cell) -> str | None:
-    """Return why a scan can't run a cell; None if it can."""
-    return None if cell.linear else f"{type(cell).__name__} is not linear in its state"
-
-
 def steps_together(cell: Cell, xs: Array) -> int:
     """Return how many steps of xs (T, B, D) one piece should have."""
     return max(16, NUMBERS // max(1, xs[0, ..., 0].size * cell.hidden_size))

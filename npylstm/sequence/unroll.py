@@ -182,8 +182,7 @@ def backward_steps(
         The parameters' gradients from step t alone.
     """
     _check_tape(cell, tape)
-    cell.check_params(params)
-    check_gradients(cell, len(tape.caches), tape.caches[-1][0], doutputs, dstate)
+    check_gradients(cell, params, len(tape.caches), tape.caches[-1][0], doutputs, dstate)
     dstate = cell.zero_state(tape.caches[-1][0]) if dstate is None else dstate
     xp = array_module(dstate[0])
     for t in reversed(range(len(tape.caches))):
@@ -296,7 +295,7 @@ def truncated_backward(
     check_truncation(k1, k2)
     _check_tape(cell, tape)
     T, x = len(tape.caches), tape.caches[-1][0]
-    check_gradients(cell, T, x, doutputs, dstate)
+    check_gradients(cell, params, T, x, doutputs, dstate)
     dxs: list[Array] = [array_module(x).zeros_like(x)] * T
     dstate0 = cell.zero_state(x)
     total: Params = {}
@@ -369,18 +368,24 @@ def check_sequence(xs: Array, input_size: int) -> None:
         raise ValueError(f"xs must have at least one time step, got shape {xs.shape}")
 
 
-def check_gradients(cell: Cell, T: int, x: Array, doutputs: Array | None, dstate: Any) -> None:
-    """Raise TypeError or ValueError unless the gradients fit outputs of T steps and the state.
+def check_gradients(
+    cell: Cell, params: Params, T: int, x: Array, doutputs: Array | None, dstate: Any
+) -> None:
+    """Raise TypeError or ValueError unless all that goes into a backward pass fits together.
 
-    `x` is an array (B, n) of the forward pass, with the axes of independent networks in front.
+    The parameters are the cell's, the gradients fit outputs of T steps and the state, and all have
+    the precision of the tape. `x` is an array (B, n) of the forward pass, with the axes of
+    independent networks in front.
     """
+    cell.check_params(params)
     batch = x.shape[:-1]
     if doutputs is not None:
         _check_steps("doutputs", doutputs, (T, *batch, cell.output_size))
     if dstate is not None:
         cell.check_state("dstate", dstate, batch[-1])
-    given = {"doutputs": doutputs, **_named("dstate", dstate)}
-    check_precision({"the tape": x} | {name: d for name, d in given.items() if d is not None})
+    given = {f"params[{name!r}]": w for name, w in params.items()}
+    given |= {} if doutputs is None else {"doutputs": doutputs}
+    check_precision({"the tape": x} | given | _named("dstate", dstate))
 
 
 def _named(name: str, state: Any) -> dict[str, Array]:

@@ -65,7 +65,7 @@ class FusedTape:
     ) -> tuple[Array | None, Any, Params]:
         """Carry the loss gradient back; see `Layer.backward`. The tape is not changed."""
         T, B, networks = len(self.kept), self.us.shape[-1], self.us.shape[1:-2]
-        check_gradients(self.cell, T, self.us[0].swapaxes(-1, -2), doutputs, dstate)
+        check_gradients(self.cell, params, T, self.us[0].swapaxes(-1, -2), doutputs, dstate)
         kernel = self.kernel(self.cell, _on_networks(self.cell, params, networks))
         step, dz = kernel.backward(B)
         dstates = _columns_of(kernel, dstate, B)

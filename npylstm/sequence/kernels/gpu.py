@@ -106,7 +106,7 @@ class GPUTape:
         xs, hs, n = self.xs, self.states[0], self.kernel.blocks
         T = len(xs)
         xp: Any = array_module(xs)  # NumPy has no ElementwiseKernel
-        check_gradients(self.cell, T, xs[0], doutputs, dstate)
+        check_gradients(self.cell, params, T, xs[0], doutputs, dstate)
         if doutputs is None:
             doutputs = xp.zeros((T, *(1,) * (xs.ndim - 1)), xs.dtype)
         step = _compiled(xp, *self.kernel.backward)
