@@ -24,6 +24,7 @@ from npylstm.cells import (
 from npylstm.models import checkpoint
 from npylstm.models.model import SequenceModel
 from npylstm.sequence import (
+    BatchFirst,
     Bidirectional,
     Dropout,
     Layer,
@@ -37,7 +38,7 @@ CLASSES: dict[str, type] = {
     part.__name__: part
     for part in (
         SequenceModel,
-        *(Recurrent, Stack, Bidirectional, Residual, Reverse, Dropout),
+        *(Recurrent, Stack, Bidirectional, Residual, Reverse, Dropout, BatchFirst),
         *(RNNCell, LSTMCell, LSTMVariant, GRUCell),
         *(MinGRUCell, MinLSTMCell, SLSTMCell, MLSTMCell, LRUCell),
     )

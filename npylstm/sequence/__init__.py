@@ -15,9 +15,10 @@ from npylstm.sequence.unroll import (
     unroll,
     unroll_backward,
 )
-from npylstm.sequence.wrappers import Dropout, DropoutMasks, Residual, Reverse
+from npylstm.sequence.wrappers import BatchFirst, Dropout, DropoutMasks, Residual, Reverse
 
 __all__ = [
+    "BatchFirst",
     "Bidirectional",
     "Dropout",
     "DropoutMasks",

@@ -37,9 +37,13 @@ class Layer(ABC):
     causal : bool or None
         Whether it reads forwards only: each output depends on the inputs up to its own step. The
         layers inside have a `causal` of their own. None, if a class doesn't say, counts as no.
+    time_major : bool
+        Whether sequences come time first. A layer for which it is False stands alone: what holds
+        layers hands them sequences (T, B, D).
     """
 
     causal: ClassVar[bool | None] = None
+    time_major: ClassVar[bool] = True
 
     @property
     @abstractmethod
@@ -505,6 +509,11 @@ def as_layer(layer: Layer | Cell) -> Layer:
     """Return a layer as it is, and a cell as `Recurrent(cell)`; raise TypeError for others."""
     if isinstance(layer, Cell):
         return Recurrent(layer)
+    if isinstance(layer, Layer) and not layer.time_major:
+        raise TypeError(
+            f"layer must take sequences time first to stand inside another or to be converted, got "
+            f"{layer!r}; put {type(layer).__name__} around the whole"
+        )
     if isinstance(layer, Layer):
         return layer
     raise TypeError(f"layer must be a Layer or a Cell, got {layer!r}")

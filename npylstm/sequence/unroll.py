@@ -406,7 +406,7 @@ def check_lengths(name: str, lengths: Lengths, T: int, B: int) -> np.ndarray[Any
     """Return `lengths` as an array; raise ValueError unless they are B integers from 0 to T."""
     if lengths is None:
         return None
-    ends = _own_array(lengths)
+    ends = own_array(lengths)
     whole = ends.dtype.kind in "iu" or ends.size == 0
     if ends.shape != (B,) or not whole or ((ends < 0) | (ends > T)).any():
         got = repr(lengths) if ends.ndim < 2 else f"{ends.dtype} of shape {ends.shape}"
@@ -424,7 +424,7 @@ def alive_steps(lengths: Lengths, T: int, B: int) -> NDArray[np.bool_] | None:
     """
     if lengths is None:
         return None
-    given = _own_array(lengths)
+    given = own_array(lengths)
     if given.dtype == bool and given.shape == (T, B):
         return given
     try:
@@ -435,7 +435,7 @@ def alive_steps(lengths: Lengths, T: int, B: int) -> NDArray[np.bool_] | None:
     return np.arange(T)[:, None] < ends
 
 
-def _own_array(lengths: Any) -> np.ndarray[Any, Any]:
+def own_array(lengths: Any) -> np.ndarray[Any, Any]:
     """Return a copy in host memory: the caller may change theirs before the backward pass."""
     try:
         return np.array(to_numpy(lengths))

@@ -9,7 +9,7 @@ from npylstm.backend import Array, Rng, array_module
 from npylstm.cells import Cell, Params
 from npylstm.checks import check_array, check_choice, check_number
 from npylstm.sequence.layers import Layer, Recurrent, as_layer, generator, reverse
-from npylstm.sequence.unroll import Lengths, alive_mask, alive_steps, check_sequence
+from npylstm.sequence.unroll import Lengths, alive_mask, alive_steps, check_sequence, own_array
 
 
 class _Wrapper(Layer):
@@ -152,6 +152,64 @@ class Reverse(_Wrapper):
             doutputs = reverse(doutputs, alive)
         dxs, dstate0, grads = self.inner.backward(params, inner_tape, doutputs, dstate, need_dxs)
         return None if dxs is None else reverse(dxs, alive), dstate0, grads
+
+
+@dataclass(frozen=True)
+class BatchFirst(_Wrapper):
+    """A whole layer whose sequences come batch first: (B, T, D) in, (B, T, H) out.
+
+    This is PyTorch's `batch_first=True`. Gradients, and masks (B, T), are batch first as well;
+    states (B, H) do not change. Independent networks come first, (S, B, T, D). It is the
+    outermost layer: no other layer and no model takes it.
+
+    Parameters
+    ----------
+    layer : Layer or Cell
+        The layer inside, which takes sequences time first.
+    """
+
+    time_major = False
+    layer: Layer | Cell
+
+    def forward(
+        self,
+        params: Params,
+        xs: Array,
+        state0: Any = None,
+        lengths: Lengths = None,
+        rng: Rng = None,
+        keep_tape: bool = True,
+    ) -> tuple[Array, Any, Any]:
+        """Run the inner layer on xs (B, T, D); see `Layer.forward`."""
+        check_array("xs", xs, ("B", "T", self.input_size))
+        if lengths is not None:
+            lengths = own_array(lengths).T  # lengths (B,) stay what they are
+        outputs, state, tape = self.inner.forward(
+            params, _time_first(xs), state0, lengths, rng, keep_tape
+        )
+        return _batch_first(outputs), state, tape
+
+    def backward(
+        self,
+        params: Params,
+        tape: Any,
+        doutputs: Array | None = None,
+        dstate: Any = None,
+        need_dxs: bool = True,
+    ) -> tuple[Array | None, Any, Params]:
+        """Carry the gradient of outputs (B, T, H) back; see `Layer.backward`."""
+        if doutputs is not None:
+            doutputs = _time_first(doutputs)
+        dxs, dstate0, grads = self.inner.backward(params, tape, doutputs, dstate, need_dxs)
+        return None if dxs is None else _batch_first(dxs), dstate0, grads
+
+
+def _time_first(a: Array) -> Array:
+    return array_module(a).moveaxis(a, -2, 0)
+
+
+def _batch_first(a: Array) -> Array:
+    return array_module(a).moveaxis(a, 0, -2)
 
 
 class DropoutMasks(NamedTuple):
