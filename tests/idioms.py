@@ -280,6 +280,18 @@ def jacobian_product_norms(hs, W_h):
 """,
 )
 
+SOFTMAX_ROWS = (
+    "softmax_cross_entropy",
+    """
+def softmax_cross_entropy(logits, labels):
+    rows = np.arange(len(labels))
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    p, y = np.exp(log_p), np.eye(logits.shape[1])[labels]
+    return -log_p[rows, labels].mean(), (p - y) / len(labels)
+""",
+)
+
 IDIOMS = {
     "lstm_loop": LSTM_LOOP,
     "lstm_einsum": LSTM_EINSUM,
@@ -291,6 +303,7 @@ IDIOMS = {
     "lstm_sequence": LSTM_SEQUENCE,
     "lstm_forward": LSTM_FORWARD,
     "softmax_loop": SOFTMAX_LOOP,
+    "softmax_rows": SOFTMAX_ROWS,
     "sigmoid_branches": SIGMOID_BRANCHES,
     "differences_in_place": DIFFERENCES_IN_PLACE,
     "rmsprop_class": RMSPROP_CLASS,

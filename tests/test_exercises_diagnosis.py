@@ -9,9 +9,11 @@ from idioms import IDIOMS
 from mutate import mutants
 
 from npylstm.exercises import TASKS, check
+from npylstm.exercises.diagnosis.evidence import Evidence
 from npylstm.exercises.diagnosis.forms import FORMS, with_arguments
 from npylstm.exercises.diagnosis.functions import FAMILIES
 from npylstm.exercises.diagnosis.program import Program
+from npylstm.exercises.diagnosis.search import candidates
 from npylstm.exercises.mistakes import MISTAKES
 from npylstm.exercises.sources import plant
 from npylstm.exercises.trials import reference_trials, split_gates
@@ -60,6 +62,22 @@ def test_every_function_that_may_stand_for_another_has_a_name_of_its_own():
     assert [key for key, count in counted.items() if count > 1] == []
 
 
+@pytest.mark.parametrize("name", TASKS)
+def test_no_words_of_a_slip_name_the_same_thing_twice_or_the_notation_of_a_form(name):
+    trials = reference_trials(name, 5)
+    right = split_gates(TASKS[name], trials[0].right)
+    evidence = Evidence(TASKS[name], trials, [right] * len(trials), 0.0)
+    for form in FORMS[name]:
+        program = Program(with_arguments(TASKS[name], form), right)
+        for line in program.lines:
+            for edit in candidates(evidence, program, line):
+                one, found, other = edit.words.partition(" in place of ")
+                assert not found or (one != other and line.place not in (one, other)), edit
+                one, found, other = edit.words.partition(" added to ")
+                assert not found or one != other, edit
+                assert "back(" not in edit.words
+
+
 # ---------------------------------------------------------------- right answers in every idiom
 
 
@@ -72,6 +90,8 @@ def test_a_right_answer_in_an_idiom_of_students_is_right(idiom, seed):
 
 
 # ---------------------------------------------------------------- slips that no catalogue holds
+
+INTERLEAVED = "np.stack([a_i, a_f, a_o, a_g], axis=1).ravel()"
 
 SLIPS = [
     ("lstm_loop", "dWx += np.outer", "dWx = np.outer", "dW_x", "last row of the batch alone"),
@@ -90,6 +110,10 @@ SLIPS = [
     ("lstm_forward", "+ i * g", "+ o * g", "c, what is written", "o in place of i"),
     ("softmax_loop", "(j == labels[r])", "(j == labels[0])", "dlogits", "label of the first row"),
     ("differences_in_place", "(2 * h)", "(2 + h)", "the denominator", "added, not multiplied"),
+    ("lstm_loop", "np.hstack([a_i, a_f, a_o, a_g])", INTERLEAVED, "dz", "interleaved"),
+    ("lstm_sequence", "dc * f\n", "dc * gates[t - 1, :, H:2*H]\n", "f in the dc carried", "t - 1"),
+    ("softmax_rows", "log_p[rows, labels]", "log_p[:, labels]", "loss", "labels of all rows"),
+    ("softmax_rows", "(p - y)", "p * (1 - p)", "dlogits", "slope of p"),
     ("jacobians", "range(t + 1, T)", "range(t, T)", "the steps of the product", "in place of 1"),
 ]
 
@@ -151,6 +175,58 @@ def test_the_right_numbers_in_another_order_are_told_to_be_that():
         return *rest, dW_x, dW_h, db.reshape(4, -1).T.ravel()
 
     assert "interleaved" in check("lstm_cell_backward", answer).hints[1]
+
+
+RNN_FORWARD_ONCE = """
+def rnn_forward(xs, h0, W_x, W_h, b):
+    terms = xs @ W_x
+    terms[0] += b
+    hs = [h0]
+    for term in terms:
+        hs.append(np.tanh(term + hs[-1] @ W_h))
+    return np.array(hs[1:])
+"""
+
+RNN_CELL_OTHER_STACK = """
+def rnn_cell_forward(x, h_prev, W_x, W_h, b):
+    return np.tanh(np.hstack([h_prev, x]) @ np.vstack([W_x, W_h]) + b)
+"""
+
+RNN_BACKWARD = """
+def rnn_backward(dhs, xs, h0, hs, W_x, W_h):
+    T, dxs, dz = len(xs), np.zeros(xs.shape), None
+    dW_x, dW_h, db, dh = 0 * W_x, 0 * W_h, 0 * W_h[0], {start}
+    for t in reversed(range(T)):
+        {step}
+        dW_x, db = dW_x + xs[t].T @ dz, db + dz.sum(0)
+        dW_h = dW_h + (hs[t - 1] if t else h0).T @ dz
+        dxs[t], dh = dz @ W_x.T, dz @ W_h.T
+    return dxs, dh, dW_x, dW_h, db
+"""
+STEP = "dz = (dhs[t] + dh) * (1 - hs[t]**2)"
+LATE = "dz = dhs[t] * (1 - hs[t]**2) + dh"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("rnn_forward", RNN_FORWARD_ONCE, "at the bias: added at step 0 alone"),
+        ("rnn_cell_forward", RNN_CELL_OTHER_STACK, "stacked in one order, their weights in"),
+        ("rnn_backward", RNN_BACKWARD.format(start="dhs[-1]", step=STEP), "counted twice"),
+        ("rnn_backward", RNN_BACKWARD.format(start="0 * h0", step=LATE), "added after this factor"),
+        ("tanh_backward", "def tanh_backward(dt, t): return dt * 1 - t**2", "parentheses missing"),
+    ],
+)
+def test_a_slip_in_how_terms_are_joined_is_named(name, text, words):
+    assert words in check(name, function(text, name)).hints[1]
+
+
+def test_a_quantity_overwritten_before_its_last_use_is_named_as_one_mistake():
+    name, text = IDIOMS["lstm_loop"]
+    text = text.replace("= d_c * f[n]\n", "= d_c\n")
+    text = text.replace("(1 - tc * tc)", "(1 - tc * tc); d_c = d_c * f[n]")
+    what = check(name, function(text, name)).hints[1]
+    assert "at dc where the gates' gradients are taken: the whole dc multiplied with f" in what
 
 
 # ---------------------------------------------------------------- truth

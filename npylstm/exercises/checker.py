@@ -310,7 +310,7 @@ def _judge_output(
         got_blocks = split_gates(task, {name: answer[name]})
         for label, right in split_gates(task, {name: trial.right[name]}).items():
             if relative_error(got_blocks[label], right, floor) > tolerance(answer[name]):
-                note = _describe_block(label, got_blocks[label], right, trial)
+                note = _describe_block(task, label, got_blocks[label], right, trial)
                 notes[label][trial.size.label] = note
     return {label: _verdict(found) for label, found in notes.items()}
 
@@ -322,7 +322,7 @@ def _verdict(notes: dict[str, str]) -> Block:
     return Block(False, note if trial == SIZES[0].label else f"{note}, with {trial}")
 
 
-def _describe_block(label: str, got: Array, right: Array, trial: Trial) -> str:
+def _describe_block(task: Task, label: str, got: Array, right: Array, trial: Trial) -> str:
     """Say what is wrong with the numbers of a block: a factor, a time step, an error."""
     if not np.all(np.isfinite(got)):
         return "not finite"
@@ -333,15 +333,19 @@ def _describe_block(label: str, got: Array, right: Array, trial: Trial) -> str:
     error = relative_error(got, right)
     factor = float(np.vdot(got, right) / np.vdot(right, right))
     if relative_error(got, factor * right) <= 10 * tolerance(got):
-        return f"{factor:.3g} times the right values" + _name_factor(factor, trial)
+        return f"{factor:.3g} times the right values" + _name_factor(task, factor, trial)
     if label in ("dxs", "hs"):
         return _describe_steps(label, got, right) + f"relative error {error:.1g}"
     return f"relative error {error:.1g}"
 
 
-def _name_factor(factor: float, trial: Trial) -> str:
-    named = {"B": trial.size.B, "1/B": 1 / trial.size.B, "T": trial.size.T, "1/T": 1 / trial.size.T}
-    found = [name for name, value in named.items() if value != 1 and np.isclose(factor, value)]
+def _name_factor(task: Task, factor: float, trial: Trial) -> str:
+    """Name a factor that is a size of the exercise, or one over it."""
+    text = task.solution.__doc__ or ""
+    sizes: dict[str, float] = {"B": trial.size.B, "T": trial.size.T}
+    named = {n: v for n, v in sizes.items() if v > 1 and re.search(rf"\(.*\b{n}\b", text)}
+    named |= {f"1/{name}": 1 / value for name, value in named.items()}
+    found = [name for name, value in named.items() if np.isclose(factor, value)]
     return f", that is {found[0]}" if found else ""
 
 

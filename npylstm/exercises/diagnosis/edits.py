@@ -1,6 +1,7 @@
 """Every way to get one line of a form wrong by a single slip, with the words for it."""
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, permutations
@@ -17,6 +18,7 @@ FACTORS = (
     ("{v} * (1 - {w})", "{v} multiplied with one minus {w}", 3),
     ("{v} / {w}", "{v} divided by {w}", 3),
     ("{v} / (1 - {w})", "{v} divided by one minus {w}", 3),
+    ("{v} + {w}", "{w} added to {v}", 3),
 )
 """What v becomes together with w."""
 
@@ -60,6 +62,13 @@ FUNCTIONS = (
 """What may become of v: of anything, of what has columns, of what has rows."""
 
 
+SUMS = {"dh": ("dh_own", "dh_next"), "dc_met": ("dc", "dc_h"), "dc_t": ("dc", "dc_h")}
+"""The terms of a sum that a form names, where its factors come later."""
+
+VAGUE = "another quantity than the one that belongs there"
+"""What is said of a slip where its words would say nothing."""
+
+
 @dataclass(frozen=True)
 class Edit:
     """Another text for a line, and what the slip is.
@@ -96,7 +105,16 @@ def edits(line: Line, names: Namespace, spoken: dict[str, str]) -> Iterator[Edit
     for text, words, cost in _texts(line, names, spoken):
         if text not in seen:
             seen.add(text)
-            yield Edit(line, text, words, cost)
+            yield Edit(line, text, words if says_something(words, line) else VAGUE, cost)
+
+
+def says_something(words: str, line: Line) -> bool:
+    """Whether words name two different things, neither of them the result itself."""
+    for between in (" in place of ", " added to ", " multiplied with ", " divided by "):
+        one, found, other = words.partition(between)
+        if found and (one == other or line.place in (one, other)):
+            return False
+    return True
 
 
 def _texts(line: Line, names: Namespace, spoken: dict[str, str]) -> Iterator[tuple[str, str, int]]:
@@ -276,9 +294,15 @@ def _speak(node: ast.expr, spoken: dict[str, str]) -> str:
             return ast.Name(spoken.get(name.id, name.id).replace("`", ""))
 
     text = ast.unparse(Rename().visit(ast.parse(ast.unparse(node), mode="eval").body))
+    text = re.sub(r"back\w*\((\w+), [^()]*\)", r"the part of \1", text)
     for function, said in (("np.", ""), ("dtanh", "tanh'"), ("dsigmoid", "sigmoid'")):
         text = text.replace(function, said)
-    return text
+    return text.replace(" + the ", " and the ")
+
+
+def _called(kind: str, said: str) -> str:
+    """Call something a term or a factor, unless its name tells what it is."""
+    return said if said.startswith("the ") else f"{kind} {said}"
 
 
 def _operation(
@@ -287,12 +311,12 @@ def _operation(
     left, right = (ast.get_source_segment(source, part) or "" for part in (node.left, node.right))
     said_left, said_right = _speak(node.left, spoken), _speak(node.right, spoken)
     kind = "factor" if isinstance(node.op, ast.Mult | ast.Div) else "term"
-    yield left, f"{kind} {said_right} missing", 0
+    yield left, f"{_called(kind, said_right)} missing", 0
     if not isinstance(node.op, ast.Pow):
-        yield right, f"{kind} {said_left} missing", 0
+        yield right, f"{_called(kind, said_left)} missing", 0
     if isinstance(node.op, ast.Add):
-        yield f"({left}) - ({right})", f"sign of the term {said_right}", 0
-        yield f"({right}) - ({left})", f"sign of the term {said_left}", 0
+        yield f"({left}) - ({right})", f"sign of {_called('the term', said_right)}", 0
+        yield f"({right}) - ({left})", f"sign of {_called('the term', said_left)}", 0
         yield f"({left}) * ({right})", f"{said_left} and {said_right} multiplied, not added", 0
         yield f"(({left}) + ({right})) / 2", "terms averaged, not added", 1
         yield f"np.maximum({left}, {right})", "larger of the terms in place of their sum", 1
@@ -301,6 +325,8 @@ def _operation(
         yield f"({left}) + ({right})", "plus in place of minus", 0
     if isinstance(node.op, ast.Mult) and isinstance(node.right, ast.Call):
         yield from _slope_regrouped(left, node.right, names)
+    if isinstance(node.op, ast.Mult) and left in SUMS:
+        yield from _joined_late(left, right, names, spoken)
     if isinstance(node.op, ast.Mult):
         yield f"({left}) + ({right})", f"{said_left} and {said_right} added, not multiplied", 0
         yield f"({left}) / ({right})", f"divided by {said_right}, not multiplied", 1
@@ -326,6 +352,16 @@ def _slope_regrouped(left: str, call: ast.Call, names: Namespace) -> Iterator[tu
         yield f"({left}) * {argument} * 1 - {argument}", "parentheses missing in the slope", 0
         yield f"(({left}) + {argument}) * (1 - {argument})", "added to the slope's factor", 1
         yield f"({left}) * {argument} + (1 - {argument})", "slope's factor added", 1
+
+
+def _joined_late(
+    left: str, right: str, names: Namespace, spoken: dict[str, str]
+) -> Iterator[tuple[str, str, int]]:
+    """Join a term only after the factor that it should have met."""
+    for one, other in permutations(SUMS[left]):
+        if one in names and other in names:
+            text = f"({one}) * ({right}) + {other}"
+            yield text, f"{spoken.get(other, other)} added after this factor, not before it", 1
 
 
 def _regrouped(node: ast.BinOp, source: str) -> Iterator[tuple[str, str, int]]:
@@ -364,7 +400,7 @@ def _constant(
     value: float, names: Namespace, spoken: dict[str, str]
 ) -> Iterator[tuple[str, str, int]]:
     for other in (value + 1, value - 1, 2 * value, value / 2, -value):
-        yield repr(other), f"another number in place of {value:g}", 1
+        yield repr(other), f"{other:g} in place of {value:g}", 1
     for name, one in names.items():
         if isinstance(one, float) and not name.startswith("_"):
             yield name, f"{spoken.get(name, name)} in place of {value:g}", 1
@@ -384,6 +420,7 @@ def _whole(line: Line, names: Namespace, spoken: dict[str, str]) -> Iterator[tup
     for other in _alike(value, names):
         said = spoken.get(other, other)
         yield f"{target} = {other}", f"{said} in place of the right quantity", 2
+        yield f"{target} = dsigmoid({other})", f"slope of {said} in place of the right quantity", 3
         if _is_gradient(other) or not _is_gradient(target):
             yield f"{target} = {source} + {other}", f"term {said} too many", 3
             yield f"{target} = {source} - {other}", f"term {said} subtracted", 3

@@ -16,9 +16,10 @@ tanh_c = np.tanh(c)  # tanh(c) | h
 dc_h = dh * o * dtanh(tanh_c)  # dc, the part of dc that comes through h | h
 dc_t = dc + dc_h  # dc, the whole dc | h
 do = dh * tanh_c  # do | h
-di = dc_t * g  # di | c
-df = dc_t * c_prev  # df | c
-dg = dc_t * i  # dg | c
+dc_met = dc_t  # dc where the gates' gradients are taken | c
+di = dc_met * g  # di | c
+df = dc_met * c_prev  # df | c
+dg = dc_met * i  # dg | c
 dc_prev = dc_t * f  # dc_prev | c
 """
 
@@ -32,6 +33,8 @@ dz_g = dg * dtanh(g)  # dz_g | g
 
 _PRODUCTS = """\
 {order}
+lay = side_by_side  # dz, the columns | z
+{laid}
 W_x_used = W_x  # dx, the weights | z
 W_h_used = W_h  # dh_prev, the weights | z
 {split_x}
@@ -61,6 +64,7 @@ def _products(gates: str, equation: str = "z") -> str:
     dz = ", ".join(f"dz_{k}" for k in gates)
     text = _PRODUCTS.format(
         order=f"{dz} = {dz}  # dz, the columns | z",
+        laid=f"{dz} = lay([{dz}])",
         split_x=", ".join(f"W_x{k}" for k in gates)
         + f" = columns(W_x_used, {len(gates)})  # dx, the columns of W_x | z",
         split_h=", ".join(f"W_h{k}" for k in gates)
@@ -85,9 +89,10 @@ dz_o = do * dsigmoid(o)  # dz_o | o
 dc_h = dh * o * dtanh(tanh_c)  # dc, the part of dc that comes through h | h
 dc_o = dz_o * p_o  # dc, the part of dc that comes through the peephole of o | o
 dc_t = dc + dc_h + dc_o  # dc, the whole dc | h
-di = dc_t * g  # di | c
-df = dc_t * c_prev  # df | c
-dg = dc_t * i  # dg | c
+dc_met = dc_t  # dc where the gates' gradients are taken | c
+di = dc_met * g  # di | c
+df = dc_met * c_prev  # df | c
+dg = dc_met * i  # dg | c
 gate_slope = dsigmoid  # dz_i and dz_f, the slopes | i
 dz_i = di * gate_slope(i)  # dz_i | i
 dz_f = df * gate_slope(f)  # dz_f | i
@@ -119,18 +124,22 @@ dz_n = dn * dtanh(n)  # dz_n | n
 dm = back_h(dz_n, W_hn)  # the gradient at r * h_prev | n
 dr = dm * h_prev  # dr | n
 gate_slope = dsigmoid  # dz_r and dz_u, the slopes | r
+dcand = dm * r  # dh_prev, the way through the candidate | n
+m = r * h_prev  # dW_h[n], the state that meets W_hn | n
+reset = before_product  # dr, dh_prev and dW_h[n], where r acts | n
+dr, dcand, m, dz_m = reset(dr, dcand, m, dz_n, r, h_prev, W_hn)
 dz_r = dr * gate_slope(r)  # dz_r | r
 dz_u = du * gate_slope(u)  # dz_u | u
-dcand = dm * r  # dh_prev, the way through the candidate | n
 dreset = back_h(dz_r, W_hr)  # dh_prev, the way through the reset gate | r
 dupdate = back_h(dz_u, W_hu)  # dh_prev, the way through the update gate | u
 dh_prev = dkeep + dcand + dreset + dupdate  # dh_prev | h
 dz_r, dz_u, dz_n = dz_r, dz_u, dz_n  # dz, the columns | r
+lay = side_by_side  # dz, the columns | r
+dz_r, dz_u, dz_n = lay([dz_r, dz_u, dz_n])
 back_x = back  # dx | r
 dx = back_x(dz_r, W_xr) + back_x(dz_u, W_xu) + back_x(dz_n, W_xn)  # dx | r
 x_used = x  # dW_x | r
 h_used = h_prev  # dW_h | r
-m = r * h_prev  # dW_h[n] | n
 pair_w = pair  # dW_x and dW_h | r
 pair_x = pair_w  # dW_x | r
 pair_h = pair_w  # dW_h | r
@@ -139,7 +148,7 @@ dW_x_u = pair_x(x_used, dz_u)  # dW_x[u] | u
 dW_x_n = pair_x(x_used, dz_n)  # dW_x[n] | n
 dW_h_r = pair_h(h_used, dz_r)  # dW_h[r] | r
 dW_h_u = pair_h(h_used, dz_u)  # dW_h[u] | u
-dW_h_n = pair_h(m, dz_n)  # dW_h[n] | n
+dW_h_n = pair_h(m, dz_m)  # dW_h[n] | n
 rows_b = rows  # db | r
 db_r = rows_b(dz_r)  # db[r] | r
 db_u = rows_b(dz_u)  # db[u] | u
@@ -164,6 +173,8 @@ _LSTM_FORWARD = """\
 x, h_prev, c_prev = x, h_prev, c_prev  # the arguments | z
 z_x = x @ W_x  # z, the term of x | z
 z_h = h_prev @ W_h  # z, the term of h_prev | z
+stack = same_order  # z, the products | z
+z_x, z_h = stack(z_x, z_h, x, h_prev, W_x, W_h)
 z_b = b  # z, the bias | z
 z = z_x + z_h + z_b  # z | z
 z_i, z_f, z_o, z_g = columns(z, 4)  # z, the columns | i
@@ -183,6 +194,8 @@ _RNN_FORWARD = """\
 x, h_prev = x, h_prev  # the arguments | h
 z_x = x @ W_x  # the term of x | h
 z_h = h_prev @ W_h  # the term of h_prev | h
+stack = same_order  # the products of x and h_prev | h
+z_x, z_h = stack(z_x, z_h, x, h_prev, W_x, W_h)
 z = z_x + z_h + b  # the sum | h
 h = np.tanh(z)  # h | h
 """
@@ -208,7 +221,8 @@ before_h = before  # h_{t-1} | h_t
 arrange = keep  # dxs | h_t
 dhs_at = at  # dhs[t] | L
 xs_at = at  # x_t in dW_x | h_t
-dh_next = 0 * h0  # dh before the last step | L
+first_dh = none_yet  # dh before the last step | L
+dh_next = first_dh(h0, dhs)
 dW_x = 0 * W_x
 dW_h = 0 * W_h
 db = 0 * W_h[0]
@@ -250,7 +264,9 @@ before_c = before_all  # c_{t-1} | h_t
 arrange = keep  # dxs | h_t
 dhs_at = at  # dhs[t] | L
 gates_at = at  # the gates of step t | h_t
-dh_next = 0 * h0  # dh before the last step | L
+carry_at = at  # f in the dc carried to the step before | h_t
+first_dh = none_yet  # dh before the last step | L
+dh_next = first_dh(h0, dhs)
 dc_next = 0 * c0  # dc before the last step | L
 """
     + "".join(
@@ -272,12 +288,15 @@ for t in order(T):
     h_prev = before_h(hs, h0, t)  # h_{t-1} in dW_h | h_t
     c_prev = before_c(cs, c0, t)  # c_{t-1} in df | h_t
     i, f, o, g = columns(gates_at(gates, t), 4)  # the gates | h_t
+    f_carry = columns(carry_at(gates, t), 4)[1]
     f_next = columns(gates[t + 1], 4)[1] if t + 1 < T else f
     dh_own = dhs_at(dhs, t)  # dhs[t] | L
     dh = dh_own + dh_next  # dh | L
     dc = dc_next  # dc that arrives from step t + 1 | h_t
 """
-    + _indent(_CELL + _SLOPES + _products("ifog")).replace(" | z\n", " | h_t\n")
+    + _indent(_CELL.replace("dc_t * f ", "dc_t * f_carry ") + _SLOPES + _products("ifog")).replace(
+        " | z\n", " | h_t\n"
+    )
 )
 
 
@@ -310,6 +329,8 @@ dc0 = dc_next  # dc0 | h_t
 _RNN_RUN = """\
 T = len(xs)
 order = forwards  # the loop over t | h_t
+stack = same_order  # the products of x_t and h_{t-1} | h_t
+bias_at = every_step  # the bias | h_t
 arrange = keep  # hs | h_t
 hs_t = {}
 h_prev = h0  # h0 | h_t
@@ -318,7 +339,9 @@ for t in order(T):
     x = at(xs, t)  # x_t | h_t
     z_x = x @ W_x  # the term of x_t | h_t
     z_h = h_prev @ W_h  # the term of h_{t-1} | h_t
-    z = z_x + z_h + b  # the sum | h_t
+    z_x, z_h = stack(z_x, z_h, x, h_prev, W_x, W_h)
+    b_t = bias_at(b, t, T)
+    z = z_x + z_h + b_t  # the sum | h_t
     h = np.tanh(z)  # h_t | h_t
     hs_t[t] = h  # hs[t] | h_t
     h_prev = h  # h carried to the next step | h_t
@@ -333,9 +356,11 @@ shifted = logits - top  # p, the shift | p
 e = np.exp(shifted)  # p | p
 total = over_classes(e)  # p, the sum over the classes | p
 p = e / total  # p | p
+direction = by_rows  # p, the axis | p
+shifted, e, total, p = direction(shifted, e, total, p, logits)
 chosen = labels  # the label | loss
 picked = pick(shifted, chosen)  # loss, the right class | loss
-log_total = logarithm(total[:, 0])  # loss, the logarithm | loss
+log_total = logarithm(pick(total + 0 * e, chosen))  # loss, the logarithm | loss
 row_loss = log_total - picked  # loss of a row | loss
 loss = average(row_loss)  # loss | loss
 marked = labels  # dlogits, the label | loss
@@ -415,6 +440,7 @@ norms = arrange(np.array(found))  # norms | dh_{T-1}
 
 _TRAIN = """\
 current = params
+gradients_at = newest  # loss_and_grads, the parameters | loss
 losses = []
 passes = epochs  # the loop over epochs | loss
 chosen = keep_batches  # the loop over batches | loss
@@ -423,7 +449,7 @@ root = np.sqrt  # norm, the root | norm
 for epoch in range(passes):
     for xs, labels in chosen(batches):
         B = len(labels)
-        loss, grads = loss_and_grads(current, xs, labels)
+        loss, grads = loss_and_grads(gradients_at(current, params), xs, labels)
         norm = root(sum(map(size, grads.values())))  # norm | norm
         exceeds = above(norm, max_norm)  # grads, the condition | grad
         ratio = max_norm / norm  # grads, the factor | grad

@@ -56,8 +56,8 @@ SLOPES: Family = {
     "no_one": (lambda v: v**2, "square alone in place of the slope, one minus missing"),
     "doubled": (lambda v: 1 - 2 * v, "doubled, not squared, in the slope"),
     "sum_of_slope": (lambda v: v + 1 - v, "factors of the slope added, not multiplied"),
-    "two_minus": (lambda v: 2 - v**2, "another number in place of 1 in the slope"),
-    "sigmoid_two_minus": (lambda v: v * (2 - v), "another number in place of 1 in the slope"),
+    "two_minus": (lambda v: 2 - v**2, "2 in place of 1 in the slope"),
+    "sigmoid_two_minus": (lambda v: v * (2 - v), "2 in place of 1 in the slope"),
     "cubed": (lambda v: 1 - v**3, "power in the slope"),
     "fourth": (lambda v: 1 - v**4, "power in the slope"),
     "root_slope": (lambda v: np.sqrt(abs(dtanh(v))), "root of the slope"),
@@ -318,6 +318,10 @@ AT: Family = {
     "at_not_first": (lambda v, t: v[t] if t > 0 else 0 * v[t], "first step left out"),
     "at_running": (lambda v, t: v[: t + 1].sum(axis=0), "running sum over the steps"),
     "at_running_back": (lambda v, t: v[t:].sum(axis=0), "sum over all later steps added again"),
+    "at_not_first_of_several": (
+        lambda v, t: v[t] if t > 0 or len(v) == 1 else 0 * v[t],
+        "step 0 left out where there are several",
+    ),
     "at_mean": (lambda v, t: v[t] / len(v), "divided by the number of steps"),
     "at_divided": (lambda v, t: v[t] / v.shape[1], "divided by the batch size"),
 }
@@ -436,6 +440,10 @@ PICKS: Family = {
     "row_number": (
         lambda v, k: v[np.arange(len(k)), np.arange(len(k)) % v.shape[1]],
         "number of the row in place of the label",
+    ),
+    "labels_of_all": (
+        lambda v, k: v[:, k].mean(axis=1),
+        "labels of all rows taken from every row",
     ),
     "no_label": (lambda v, k: v[:, 0], "first class in place of the label"),
     "all_labels": (lambda v, k: v.sum(axis=1), "all classes, not the right one alone"),
@@ -695,7 +703,119 @@ BATCHES: Family = {
     "same_batch": (lambda b: [b[0]] * len(b), "first batch used every time"),
 }
 
+
+def same_order(z_x: Array, z_h: Array, *_: Array) -> Any:
+    """Leave the products with x and h_prev as they are."""
+    return z_x, z_h
+
+
+STACKS: Family = {
+    "other_stack": (
+        lambda z_x, z_h, x, h, W_x, W_h: (
+            np.hstack([h, x]) @ np.concatenate([W_x, W_h]),
+            0 * z_h,
+        ),
+        "states and inputs stacked in one order, their weights in the other",
+    ),
+}
+
+
+def side_by_side(parts: list[Array]) -> Any:
+    """Put the columns of one gate after those of another."""
+    return parts
+
+
+LAYOUTS: Family = {
+    "interleaved": (
+        lambda parts: columns(np.stack(parts, -1).reshape(len(parts[0]), -1), len(parts)),
+        "columns of the gates interleaved, unit by unit",
+    ),
+}
+
+
+def before_product(dr: Array, dcand: Array, m: Array, dz_n: Array, *_: Array) -> Any:
+    """Reset the state before its product with W_hn."""
+    return dr, dcand, m, dz_n
+
+
+RESETS: Family = {
+    "after_product": (
+        lambda dr, dcand, m, dz_n, r, h, W: (dz_n * (h @ W), dz_n * r @ W.T, h, dz_n * r),
+        "gradient of a GRU that resets after the product with W_hn, not before it",
+    ),
+}
+
+
+def every_step(b: Array, *_: int) -> Any:
+    """Add the bias at every step."""
+    return b
+
+
+BIASES: Family = {
+    "bias_first": (lambda b, t, T: b * (t == 0), "added at step 0 alone"),
+    "bias_not_first": (lambda b, t, T: b * (t > 0), "not added at step 0"),
+    "bias_last": (lambda b, t, T: b * (t == T - 1), "added at the last step alone"),
+    "bias_not_last": (lambda b, t, T: b * (t < T - 1), "not added at the last step"),
+    "bias_growing": (lambda b, t, T: b * (t + 1), "added again for every step so far"),
+    "bias_divided": (lambda b, t, T: b / T, "divided by the number of steps"),
+}
+
+
+def none_yet(like: Array, *_: Array) -> Any:
+    """Start from nothing."""
+    return 0 * like
+
+
+BEGINNINGS: Family = {
+    "last_already": (
+        lambda like, d: d[-1] + 0 * like,
+        "dhs of the last step already in it, so that it is counted twice",
+    ),
+    "first_already": (lambda like, d: d[0] + 0 * like, "dhs of step 0 in it"),
+    "all_already": (lambda like, d: d.sum(axis=0) + 0 * like, "sum of dhs in it"),
+    "ones_already": (lambda like, d: 1 + 0 * like, "ones in it"),
+    "state_already": (lambda like, d: like, "h0 in it"),
+}
+
+
+def by_rows(shifted: Array, e: Array, total: Array, p: Array, *_: Array) -> Any:
+    """Normalise over the classes of each row."""
+    return shifted, e, total, p
+
+
+def _over_batch(*arguments: Array) -> Any:
+    logits = arguments[-1]
+    shifted = logits - logits.max(axis=0)
+    e = np.exp(shifted)
+    total = e.sum(axis=0, keepdims=True)
+    return shifted, e, total, e / total
+
+
+DIRECTIONS: Family = {
+    "over_batch": (_over_batch, "softmax over the batch, not over the classes"),
+}
+
+
+def newest(current: Any, *_: Any) -> Any:
+    """Take the parameters of the last update."""
+    return current
+
+
+STALE: Family = {
+    "initial": (
+        lambda current, initial: initial,
+        "those from before the first update used every time",
+    ),
+}
+
 FAMILIES: dict[Function, Family] = {
+    same_order: STACKS,
+    side_by_side: LAYOUTS,
+    before_product: RESETS,
+    every_step: BIASES,
+    none_yet: BEGINNINGS,
+    by_rows: DIRECTIONS,
+    newest: STALE,
     sigmoid: ACTIVATIONS,
     np.tanh: ACTIVATIONS,
     dsigmoid: SLOPES,

@@ -63,7 +63,7 @@ def _next(
     """Find the slip that explains most, and at least what is needed."""
     best: tuple[tuple[int, int], Edit, frozenset[str]] | None = None
     for line, reach in lines:
-        for edit in _candidates(evidence, found.program, line):
+        for edit in candidates(evidence, found.program, line):
             if time.thread_time() > evidence.deadline:
                 break
             if edit.cost not in costs:
@@ -101,10 +101,16 @@ def _fits(evidence: Evidence, program: Program, line: Line) -> bool:
     return all(evidence.reach(program, line, k) in (None, evidence.wrong_in[k]) for k in few)
 
 
-def _candidates(evidence: Evidence, program: Program, line: Line) -> Iterator[Edit]:
+def candidates(evidence: Evidence, program: Program, line: Line) -> Iterator[Edit]:
+    """Make every slip in a line, worded with what the names of the form stand for."""
     with np.errstate(all="ignore"):
         names = program.names_at(evidence.task, evidence.trials[evidence.small], line)
         spoken = spoken_names(program, evidence.task.arguments)
+        spoken |= {
+            later.target: f"{spoken.get(later.target, later.target)} from the pass before"
+            for later in program.lines
+            if later.indent and later.number >= line.number and later.target.isidentifier()
+        }
         yield from edits(line, names, spoken)
 
 
@@ -114,7 +120,10 @@ def spoken_names(program: Program, arguments: Sequence[str]) -> dict[str, str]:
     for line in program.lines:
         if line.target in arguments:
             continue
-        if line.value.isidentifier():
+        if " carried " in line.place:
+            what = line.place.partition(" carried ")[0]
+            names[line.target] = f"the {what} carried here from the pass before"
+        elif line.value.isidentifier():
             names[line.target] = names.get(line.value, line.value)
         elif line.target.isidentifier():
             place, _, part = line.place.partition(", ")

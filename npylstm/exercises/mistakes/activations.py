@@ -122,7 +122,7 @@ TANH_BACKWARD = (
     Mistake("gradient passed on unchanged", "dz",
             {_DT: "dt + 0"},
             T, "which slope does the chain rule put between dt and dz?"),
-    Mistake("incoming gradient squared with t", "dz",
+    Mistake("parentheses missing around the slope", "dz",
             {_DT: "dt - t**2"},
             T, "are there parentheses missing?"),
 )
