@@ -26,7 +26,7 @@ from npylstm.checks import check_choice, check_number
 from npylstm.course import notebooks, start_course
 from npylstm.files import write_atomically
 from npylstm.sequence import Recurrent, has_kernel
-from npylstm.terminal import Output, OutputLost, in_options, one_line, quoted
+from npylstm.terminal import Output, OutputLost, in_options, one_line, quoted, wrapped
 from npylstm.training import CELL_KINDS, Run, RunSettings, TrainingState, find_cell
 
 if TYPE_CHECKING:  # slow to import, and few commands need it
@@ -222,6 +222,13 @@ def _add_exercises(parser: argparse.ArgumentParser) -> None:
     start.set_defaults(command=_start_exercises)
     check = commands.add_parser("check", help="say which answers are right, and what went wrong")
     check.add_argument("path", type=Path, metavar="FILE", help="a .py file, a notebook or a folder")
+    check.add_argument(
+        "--hint",
+        type=int,
+        choices=(1, 2, 3),
+        default=1,
+        help="how much to say of a mistake: where, what kind, an equation (1)",
+    )
     _add_choice(check)
     check.set_defaults(command=_check_exercises)
     grade = commands.add_parser("grade", help="check every submission in a folder")
@@ -484,7 +491,8 @@ def _explain(run: str | None, digit: int, out: Path) -> int:
 
 def _devices() -> int:
     for name, status in available_devices().items():
-        print(f"{name}  {'usable' if status.usable else 'not usable'}: {status.detail}")
+        usable = "usable" if status.usable else "not usable"
+        print(wrapped(f"{name}  {usable}: {status.detail}"))
     return 0
 
 
@@ -594,7 +602,7 @@ def _processes(workers: int | None) -> contextlib.AbstractContextManager[Executo
 def _list_exercises() -> int:
     from npylstm.exercises import overview
 
-    print(overview())
+    print(wrapped(overview()))
     return 0
 
 
@@ -625,7 +633,10 @@ def _check_exercises(path: Path, **options: Any) -> int:
 
     with _input_judged():
         report = check_file(path, **options)
-    print(report)
+    print(wrapped(str(report)))
+    hint = options["hint"]
+    if hint < 3 and any(r.hints and r.hint != r.hints[-1] for r in report.results.values()):
+        print(f"To be told more of what is wrong, add --hint {hint + 1}.")
     return 0 if report.ok else 1
 
 

@@ -5,7 +5,9 @@ import errno
 import os
 import re
 import shlex
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -105,6 +107,17 @@ def in_options(message: str, options: Mapping[str, str]) -> str:
     text = re.sub(rf"^({name})\b(?= )", option, text)
     text = re.sub(rf"{free}\b", lambda m: option(m) if "_" in m[1] else m[1], text)
     return text + rest + others
+
+
+def wrapped(text: str) -> str:
+    """Break lines that are wider than the terminal (80 columns where there is none) at spaces."""
+    width = max(shutil.get_terminal_size().columns, 40)
+    lines: list[str] = []
+    for line in text.split("\n"):
+        indent = " " * min(len(line) - len(line.lstrip()) + 2, width // 2)
+        kept = {"break_long_words": False, "break_on_hyphens": False}
+        lines += textwrap.wrap(line, width, subsequent_indent=indent, **kept) or [""]
+    return "\n".join(lines)
 
 
 def quoted(path: str | os.PathLike[str]) -> str:

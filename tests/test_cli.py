@@ -25,6 +25,7 @@ from npylstm import bench, experiments
 from npylstm.cells.lstm import LSTMCell
 from npylstm.cli import main
 from npylstm.data import fetch
+from npylstm.exercises.sources import solved
 from npylstm.terminal import in_options, quoted
 from npylstm.training.optimizers import Adam, RMSProp
 from npylstm.training.runs import Run
@@ -753,3 +754,18 @@ def test_figures_are_listed_and_made(capsys, tmp_path):
 
 def test_an_unknown_figure_is_refused_with_those_there_are(capsys):
     assert "figure must be one of" in refused(capsys, "figure", "rainbow")
+
+
+def test_a_check_says_more_when_it_is_asked_to_and_keeps_to_the_width(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    text = solved("lstm_cell_backward").replace("df * f * (1 - f)", "df * i * (1 - i)")
+    Path("mine.py").write_text("import numpy as np\n" + text)
+    said = []
+    for level in "123":
+        assert main(["exercises", "check", "mine.py", "--hint", level]) == 1
+        said.append(capsys.readouterr().out)
+        assert max(map(len, said[-1].splitlines())) <= 80
+    assert ["in place of" in one for one in said] == [False, True, True]
+    assert ["Look at" in one for one in said] == [False, False, True]
+    assert ["add --hint" in one for one in said] == [True, True, False]
+    assert "are they the ones that you use?" in " ".join(said[2].split())

@@ -19,7 +19,7 @@ import npylstm
 from npylstm.exercises import Summary, grade, to_json
 from npylstm.exercises.grading import table_of
 from npylstm.exercises.mistakes import MISTAKES
-from npylstm.exercises.report import Report
+from npylstm.exercises.report import Report, revive
 from npylstm.exercises.result import Block, Result
 from npylstm.exercises.sources import solved
 
@@ -268,3 +268,17 @@ def test_bars_are_drawn_with_what_the_terminal_has(monkeypatch):
     monkeypatch.setattr("npylstm.exercises.summary.sys.stdout", Old)
     result = Result("sigmoid", False, 0.0, 1, {}, "", ("minus in the denominator",))
     str(Summary.of([Report("a", {"sigmoid": result})])).encode("ascii")
+
+
+def test_a_long_hint_comes_out_of_the_worker_s_report_whole():
+    said = "Look at every one of these words. " * 40
+    assert revive(str, said) == said
+
+
+def test_a_slip_without_a_name_is_counted_by_what_its_hint_says():
+    said = ("Mistake at dz_f.", "Mistake at dz_f: i in place of f. And more.", "and 3 more")
+    slip = Result("sigmoid", False, 0.5, 1, {"s": Block(False)}, said[0], hints=said)
+    other = Result("sigmoid", False, 0.5, 1, {"s": Block(False)}, "Not explained. It is 1.25.")
+    reports = [Report("anna", {"sigmoid": slip}), Report("ben", {"sigmoid": other})]
+    mistakes = {finding.mistake for finding in Summary.of(reports).findings}
+    assert mistakes == {"dz_f: i in place of f", "Not explained"}

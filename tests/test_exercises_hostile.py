@@ -21,6 +21,7 @@ from npylstm.exercises.sources import solved
 IMPORT = "import numpy as np\n\n\n"
 SIGMOID, TANH = solved("sigmoid"), solved("tanh_backward")
 RIGHT = IMPORT + SIGMOID
+COPIED = solved("softmax_cross_entropy"), solved("rnn_backward")
 SOLUTIONS = str(Path(npylstm.__file__).parent / "exercises" / "solutions.py")
 BOTH = RIGHT + "\n\n" + TANH
 
@@ -536,7 +537,7 @@ def test_students_can_not_import_each_other(tmp_path):
 @pytest.mark.parametrize(
     "text",
     [
-        IMPORT + "\n\n".join([SIGMOID, TANH]).replace("z)", "z )"),
+        IMPORT + "\n\n".join([*COPIED, TANH]).replace("x)", "x )"),
         "import numpy as np\nfrom pathlib import Path\nimport importlib.util\n"
         "text = open(importlib.util.find_spec('numpy').origin).read()\n"
         f"exec(open({SOLUTIONS!r}).read())\n",
@@ -548,10 +549,21 @@ def test_the_packages_own_solution_is_marked_for_the_teacher(tmp_path, text):
     (folder / "copied.py").write_text(text)
     own = "import numpy as np\ndef sigmoid(z):\n    return 0.5 * (1 + np.tanh(z / 2))\n"
     (folder / "own.py").write_text(own)
-    rows = grade_all(folder, tmp_path)
-    assert rows["copied.py"]["same as the solution"] == "sigmoid, tanh_backward"
+    table = tmp_path / "points.csv"
+    grade(
+        folder, table, tasks=["tanh_backward", "softmax_cross_entropy", "rnn_backward", "sigmoid"]
+    )
+    rows = {row["submission"]: row for row in read_rows(table).values()}
+    assert rows["copied.py"]["same as the solution"] == "softmax_cross_entropy, rnn_backward"
     assert rows["own.py"]["same as the solution"] == ""
     assert rows["own.py"]["points"] == "1.00"
+
+
+def test_a_solution_of_one_line_is_held_against_nobody(tmp_path):
+    (tmp_path / "class").mkdir()
+    (tmp_path / "class" / "anna.py").write_text(BOTH)
+    row = grade_all(tmp_path / "class", tmp_path)["anna.py"]
+    assert (row["points"], row["same as the solution"]) == ("2.00", "")
 
 
 def test_solutions_loaded_from_their_file_count_nothing(tmp_path):

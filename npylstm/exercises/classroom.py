@@ -110,6 +110,7 @@ def check_file(
     seed: int = 0,
     time_limit: float = 5.0,
     total_limit: float = 120.0,
+    hint: int = 3,
 ) -> Report:
     """Check the exercises in a Python file, a notebook, a zip file, or a folder of them.
 
@@ -127,6 +128,8 @@ def check_file(
         Draws other numbers to try the answers on.
     time_limit, total_limit : float
         Seconds for each statement and each exercise, and for all together.
+    hint : int
+        How much to say, from 1 to 3, as for `check`.
 
     Raises
     ------
@@ -139,6 +142,7 @@ def check_file(
     path = Path(path)
     parts, tasks = tuple(parts), tuple(tasks)
     chosen = choose(parts, tasks)
+    check_choice("hint", hint, (1, 2, 3))
     if not path.exists():
         raise FileNotFoundError(f"path: there is no file {path}")
     report = check_submission(
@@ -149,7 +153,11 @@ def check_file(
         total_limit=total_limit,
         search="" if path.is_dir() else str(path.resolve().parent),
     )
-    return report if parts or tasks else replace(report, tasks=())
+    results = {
+        name: replace(result, hint=result.hints[hint - 1]) if result.hints else result
+        for name, result in report.results.items()
+    }
+    return replace(report, results=results, tasks=report.tasks if parts or tasks else ())
 
 
 def grade(

@@ -1,5 +1,6 @@
 """What a check answers: an object to ask, a table to read."""
 
+import re
 from dataclasses import dataclass
 from html import escape
 
@@ -70,6 +71,13 @@ class Result:
     def earned(self) -> float:
         """Points earned."""
         return self.score * self.points
+
+    @property
+    def headline(self) -> str:
+        """What the hint names first, in a few words without numbers, so that a class has it alike."""
+        said = (self.hints[1] if self.hints else self.hint).removeprefix("Note: ")
+        slip = re.search(r"Mistake (?:at|in) (.+?)\.(?=\s|$)", said)
+        return slip[1] if slip else re.split(r"[.:?](?=\s|$)", said)[0]
 
     @property
     def summary(self) -> str:

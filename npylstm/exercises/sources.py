@@ -43,6 +43,13 @@ def source(name: str) -> Source:
 
 
 @cache
+def is_short(name: str) -> bool:
+    """Tell whether a solution is one or two statements, which many people write alike."""
+    function = ast.parse(source(name).signature + source(name).body).body[0]
+    return sum(isinstance(node, ast.stmt) for node in ast.walk(function)) <= 3
+
+
+@cache
 def helpers(name: str) -> tuple[str, ...]:
     """Names of the other solutions that the solution of that name calls, directly or not."""
     function: FunctionType = getattr(solutions, name)

@@ -88,7 +88,8 @@ def make_copy(path: Path, folder: Path) -> Copy:
         if path.is_dir():
             names = ", ".join(printable(inside.name) for inside in _entries(path)[:5])
             copy.say(
-                path.name, f"holds neither .py files nor notebooks, only: {names or 'nothing'}"
+                path.name,
+                f"holds neither .py files nor notebooks{f', only: {names}' if names else ''}",
             )
         else:
             copy.say(path.name, "is no .py file, notebook or .zip file, and can't be checked")

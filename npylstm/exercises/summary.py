@@ -87,7 +87,9 @@ class Summary:
 def _mistakes(result: Result) -> tuple[str, ...]:
     if result.mistakes:
         return result.mistakes
-    return ("not one of the known mistakes" if result.blocks else "stops with an error",)
+    if not result.blocks:
+        return ("stops with an error",)
+    return (result.headline or "not one of the known mistakes",)
 
 
 def _block() -> str:

@@ -46,7 +46,7 @@ def name_outputs(task: Task, value: Any) -> Outputs:
         If there are too few or too many, or one of them is not an array.
     """
     if value is None:
-        raise AnswerError("returns None: is the return line missing?")
+        raise AnswerError("returns None: did you forget the return line?")
     if len(task.outputs) == 1:
         values = [value]
     elif isinstance(value, tuple | list) and len(value) == len(task.outputs):

@@ -17,7 +17,7 @@ def printable(text: object, limit: int = 300) -> str:
 
 def printable_lines(text: str, limit: int = 4000) -> str:
     """Write a text in valid Unicode, line by line; a longer one is cut."""
-    return "\n".join(map(printable, text[:limit].split("\n")))
+    return "\n".join(printable(line, limit) for line in text[:limit].split("\n"))
 
 
 def describe_error(error: BaseException) -> str:

@@ -23,7 +23,7 @@ from npylstm.exercises.checker import check
 from npylstm.exercises.limits import PackageCall
 from npylstm.exercises.result import Result
 from npylstm.exercises.running import Script, run_file
-from npylstm.exercises.sources import plant
+from npylstm.exercises.sources import is_short, plant
 from npylstm.exercises.tasks import TASKS
 from npylstm.exercises.words import describe_error
 
@@ -221,8 +221,11 @@ class _Worker:
 
 
 def _equals_solution(task: str, answer: Any) -> bool:
-    """Tell whether an answer has the code of the package's solution, names included."""
-    solution = plant(task)
+    """Tell whether an answer has the code of the package's solution, names included.
+
+    One or two statements tell nothing: there is hardly another way to write them.
+    """
+    solution = None if is_short(task) else plant(task)
     if not (isinstance(answer, FunctionType) and isinstance(solution, FunctionType)):
         return False
     return _instructions(answer.__code__) == _instructions(solution.__code__)
