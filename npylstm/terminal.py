@@ -115,8 +115,13 @@ def wrapped(text: str) -> str:
     lines: list[str] = []
     for line in text.split("\n"):
         indent = " " * min(len(line) - len(line.lstrip()) + 2, width // 2)
-        kept = {"break_long_words": False, "break_on_hyphens": False}
-        lines += textwrap.wrap(line, width, subsequent_indent=indent, **kept) or [""]
+        lines += textwrap.wrap(
+            line,
+            width,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        ) or [""]
     return "\n".join(lines)
 
 

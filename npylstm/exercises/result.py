@@ -74,7 +74,7 @@ class Result:
 
     @property
     def headline(self) -> str:
-        """What the hint names first, in a few words without numbers, so that a class has it alike."""
+        """What the hint names first, in a few words without numbers: how a class is counted."""
         said = (self.hints[1] if self.hints else self.hint).removeprefix("Note: ")
         slip = re.search(r"Mistake (?:at|in) (.+?)\.(?=\s|$)", said)
         return slip[1] if slip else re.split(r"[.:?](?=\s|$)", said)[0]
