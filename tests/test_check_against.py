@@ -1,10 +1,20 @@
 """Our gradients beside other code in its own layout; the courses' functions are written here."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from npylstm import GRUCell, LSTMCell, RNNCell, check_against
-from npylstm.interop import gradients_to_torch, to_tf1, to_torch
+from npylstm.interop import (
+    from_keras,
+    gradients_to_keras,
+    gradients_to_torch,
+    layer_from_torch,
+    state_from_keras,
+    to_tf1,
+    to_torch,
+)
 from npylstm.sequence import Bidirectional, Stack, as_layer
 from npylstm.tf1 import BasicLSTMCell, dynamic_rnn
 
@@ -146,6 +156,36 @@ def test_a_pytorch_module_is_run_and_differentiated_by_pytorch(make, layer):
     report = check_against(module, layer)
     assert report.ok, report
     assert all(p.grad is None for p in module.parameters())
+
+
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "RNN"])
+def test_a_pytorch_module_without_biases_is_compared_without_them(name):
+    torch = pytest.importorskip("torch")
+    module = getattr(torch.nn, name)(D, H, bias=False)
+    report = check_against(module, layer_from_torch(module))
+    assert report.ok, report
+    blocks = [row.block for row in report.rows]
+    assert "xs" in blocks
+    assert not [block for block in blocks if block.startswith("b")]
+
+
+def test_keras_weights_come_without_biases_on_request_and_a_mistake_is_still_found():
+    layer = Stack([LSTMCell(D, H), LSTMCell(H, H)])
+
+    def other(weights, xs, state0, doutputs, dstate, mistake=1.0):
+        assert [w.shape for w in weights] == [(D, 4 * H), (H, 4 * H), (H, 4 * H), (H, 4 * H)]
+        params = from_keras(layer, weights)
+        tape = layer.forward(params, xs.swapaxes(0, 1), state_from_keras(layer, state0))[2]
+        final = state_from_keras(layer, dstate)
+        grads = layer.backward(params, tape, doutputs.swapaxes(0, 1), final)[2]
+        W_x, *others = gradients_to_keras(layer, grads, bias=False)
+        return [mistake * W_x, *others]
+
+    report = check_against(other, layer, "keras", bias=False)
+    assert report.ok, report
+    assert not [row for row in report.rows if ".b" in row.block]
+    wrong = check_against(partial(other, mistake=1.01), layer, "keras", bias=False)
+    assert {row.block[:5] for row in wrong.rows if not row.ok} == {"0.W_x"}
 
 
 def test_a_function_of_ones_own_may_return_the_gradients_of_the_weights_alone():

@@ -10,7 +10,7 @@ import numpy as np
 from npylstm.analysis.numerical import gate_blocks, gate_columns, named_arrays, random_params
 from npylstm.backend import Array, Rng
 from npylstm.cells import Cell, Params, map_state
-from npylstm.checks import check_choice, check_number, check_size
+from npylstm.checks import check_choice, check_flag, check_number, check_size
 from npylstm.interop import (
     from_torch,
     gradients_from_blocks,
@@ -84,6 +84,7 @@ class Case(NamedTuple):
     state0: Any
     doutputs: Array
     dstate: Any
+    bias: bool
 
 
 def check_against(
@@ -94,6 +95,7 @@ def check_against(
     B: int = 3,
     rng: Rng = 0,
     tolerance: float = 1e-8,
+    bias: bool = True,
 ) -> Comparison:
     """Compare a layer's gradients with other code's, in the layout of that code.
 
@@ -133,6 +135,10 @@ def check_against(
         The source of all random numbers.
     tolerance : float
         The largest difference, relative to the norm of our block.
+    bias : bool
+        False for other code without biases, as with Keras's `use_bias=False`: ours are zero and
+        not compared, and `"torch"` and `"keras"` leave them out of the params. A module shows by
+        itself whether it has some.
 
     Returns
     -------
@@ -154,26 +160,43 @@ def check_against(
     check_size("T", T)
     check_size("B", B)
     check_number("tolerance", tolerance, low=0)
+    check_flag("bias", bias)
     whole, rng = as_layer(layer), np.random.default_rng(rng)
     xs = rng.standard_normal((T, B, whole.input_size))
     state0 = map_state(lambda zeros: rng.standard_normal(zeros.shape), whole.zero_state(xs[0]))
     params = random_params(whole, rng)
+    bias = bias and not _has_no_bias(other)
+    params = {name: a if bias or not _is_bias(name) else 0 * a for name, a in params.items()}
     outputs = whole.forward(params, xs, state0, keep_tape=False)[0]
     doutputs: Array = np.asarray(rng.standard_normal(outputs.shape))
     dstate = map_state(lambda a: rng.standard_normal(a.shape), state0)
-    case = Case(params, xs, state0, doutputs, dstate)
+    case = Case(params, xs, state0, doutputs, dstate, bias)
     case, theirs = LAYOUTS[layout](other, layer, case)
 
     outputs, _, tape = whole.forward(params, xs, case.state0)
     dxs, dstate0, grads = whole.backward(params, tape, doutputs, case.dstate)
     assert dxs is not None  # it was not left out
     ours = {"outputs": outputs, **grads, "xs": dxs, **named_arrays("state0", dstate0)}
-    known = {name: array for name, array in ours.items() if name in theirs}
+    known = {
+        name: array
+        for name, array in ours.items()
+        if name in theirs and (bias or not _is_bias(name))
+    }
     rows = [
         _difference(block, known[name][place], np.asarray(theirs[name])[place], tolerance)
         for block, name, place in gate_blocks(known, gate_columns(whole))
     ]
     return Comparison(tuple(rows))
+
+
+def _is_bias(name: str) -> bool:
+    return name.rpartition(".")[2] in ("b", "b_h")
+
+
+def _has_no_bias(other: Any) -> bool:
+    """Return whether it is a module of PyTorch without biases."""
+    named = getattr(other, "named_parameters", None)
+    return named is not None and not any("bias" in name for name, _ in named())
 
 
 def _difference(block: str, ours: Array, theirs: Array, tolerance: float) -> Difference:
@@ -195,6 +218,7 @@ def _framework(
     state_to: Callable[..., Any],
     state_from: Callable[..., Any],
     batch_first: bool = False,
+    leaves_out: bool = False,
 ) -> Callable[[Any, Any, Case], Answer]:
     """Return how code in a framework's layout is run."""
 
@@ -202,8 +226,9 @@ def _framework(
         return xs.swapaxes(0, 1) if batch_first else xs
 
     def run(other: Any, layer: Layer | Cell, case: Case) -> Answer:
+        options = {"bias": case.bias} if leaves_out else {}
         result = other(
-            to(layer, case.params),
+            to(layer, case.params, **options),
             turn(case.xs).copy(),
             state_to(layer, case.state0),
             turn(case.doutputs).copy(),
@@ -222,7 +247,9 @@ def _scopes(layer: Layer | Cell) -> list[str]:
     return [str(k) for k in range(len(as_layer(layer).cells))]
 
 
-_torch_function = _framework(to_torch, gradients_from_torch, state_to_torch, state_from_torch)
+_torch_function = _framework(
+    to_torch, gradients_from_torch, state_to_torch, state_from_torch, leaves_out=True
+)
 
 
 def _torch(other: Any, layer: Layer | Cell, case: Case) -> Answer:
@@ -306,7 +333,9 @@ LAYOUTS: dict[str, Callable[[Any, Any, Case], Answer]] = {
     ),
     "torch": _torch,
     "onnx": _framework(to_onnx, gradients_from_onnx, state_to_onnx, state_from_onnx),
-    "keras": _framework(to_keras, gradients_from_keras, state_to_keras, state_from_keras, True),
+    "keras": _framework(
+        to_keras, gradients_from_keras, state_to_keras, state_from_keras, True, True
+    ),
     "tf1": _framework(
         lambda layer, params: to_tf1(layer, params, _scopes(layer)),
         lambda layer, grads: gradients_from_tf1(layer, grads, _scopes(layer)),
