@@ -656,8 +656,8 @@ MISTAKES = {
         ),
         ("dh += self.columns[t]", "dh[...] = self.columns[t]"),
         (
-            "_step_held(step, self.skipped[t], dstates, dstates, self.kept[t], *dstates)",
-            "step(self.kept[t], *dstates)",
+            "_step_held(step, self.skipped[t], dstates, dstates, kept[t], *dstates)",
+            "step(kept[t], *dstates)",
         ),
         ("                    d[..., skip, :] = 0\n", "                    pass\n"),
         ("            doutputs = doutputs.copy()\n", ""),

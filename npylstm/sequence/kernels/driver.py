@@ -72,13 +72,14 @@ class FusedTape:
         injected = _Injected(doutputs, self.skipped)
         products = _Products(kernel, dz, self.us, need_dxs)
 
+        kept = list(self.kept)  # views made at once cost less than one by one
         for t in reversed(range(T)):
             if injected.any_at[t]:
                 injected.add_to(dstates[0], t)
             if self.skipped[t] is None:
-                step(self.kept[t], *dstates)
+                step(kept[t], *dstates)
             else:
-                _step_held(step, self.skipped[t], dstates, dstates, self.kept[t], *dstates)
+                _step_held(step, self.skipped[t], dstates, dstates, kept[t], *dstates)
             products.add(t)
             if t % FLUSH_EVERY == 0:
                 _flush(dstates)
@@ -125,7 +126,7 @@ def run(
     kernel = kernel_type(cell, _on_networks(cell, params, networks))
     T, (B, D), H, dtype = len(xs), xs.shape[-2:], cell.output_size, kernel.dtype
     skipped = _skipped(lengths, T, B)
-    start = [np.broadcast_to(s, (*networks, *s.shape[-2:])).swapaxes(-1, -2) for s in state0]
+    start = [_spread(s, (*networks, *s.shape[-2:])).swapaxes(-1, -2) for s in state0]
     step, carried = kernel.forward(start)
 
     # Each step writes its h where the next step's product reads it. These are the outputs, too,
@@ -243,7 +244,7 @@ class _WeightSum:
     def __init__(self, dz: Array, us: Array) -> None:
         *networks, R, B = dz.shape
         K = us.shape[-2]
-        self.dz, self.us, self.uts = dz, us, us.swapaxes(-1, -2)
+        self.dz, self.us, self.uts = dz, list(us), list(us.swapaxes(-1, -2))
         self.dW = np.zeros((*networks, R, K), dz.dtype)
         self.term = np.empty_like(self.dW)
         self.waiting = 0
@@ -297,9 +298,14 @@ def _flush(dstates: list[Array]) -> None:
 def _on_networks(cell: Cell, params: Params, networks: tuple[int, ...]) -> Params:
     """Give all parameters the networks' axes and native bytes, mostly without copying them."""
     return {
-        name: np.broadcast_to(_native(params[name]), (*networks, *shape))
+        name: _spread(_native(params[name]), (*networks, *shape))
         for name, shape in cell.param_shapes.items()
     }
+
+
+def _spread(array: Array, shape: tuple[int, ...]) -> Array:
+    """Broadcast, where there is anything to do: NumPy takes microseconds for nothing."""
+    return array if array.shape == shape else np.broadcast_to(array, shape)
 
 
 def _native(array: Array) -> Array:
