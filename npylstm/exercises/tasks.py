@@ -221,6 +221,17 @@ def _numerical_gradient_inputs(rng: np.random.Generator, size: Size) -> Inputs:
     return {"f": polynomial, "x": x, "h": h}
 
 
+def recorded(f: Callable[[Array], Any]) -> tuple[Callable[[Array], Any], list[Array]]:
+    """Let a function keep the points where it is called."""
+    points: list[Array] = []
+
+    def keeping(x: Array) -> Any:
+        points.append(np.array(x, float))
+        return f(x)
+
+    return keeping, points
+
+
 def _rmsprop_inputs(rng: np.random.Generator, size: Size) -> Inputs:
     shape = size.D, size.H
     grad = _normal(rng, *shape)

@@ -9,6 +9,7 @@ import numpy as np
 from npylstm.exercises.diagnosis.catalogue import find_mistakes, find_single, known_as
 from npylstm.exercises.diagnosis.evidence import Evidence
 from npylstm.exercises.diagnosis.forms import FORMS, with_arguments
+from npylstm.exercises.diagnosis.observe import observations
 from npylstm.exercises.diagnosis.program import Program
 from npylstm.exercises.diagnosis.search import MOST, Found, search
 from npylstm.exercises.diagnosis.smallest import Ask, smallest
@@ -23,8 +24,8 @@ from npylstm.exercises.sources import Slip
 from npylstm.exercises.tasks import Task
 from npylstm.exercises.trials import Outputs, Trial, split_gates
 
-SEARCH_SECONDS = 2.0
-PAIR_SECONDS = 0.5
+SEARCH_SECONDS = 1.8
+PAIR_SECONDS = 0.4
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,21 @@ def diagnose(
         known = find_mistakes(task, trials, answers, deadline + PAIR_SECONDS)
         if known:
             return _tell([_known(task, slip) for slip in known], set())
-    for statement in moved_or_multiplied(evidence, left):
-        if len(statements) < MOST:
+    for more in (moved_or_multiplied(evidence, left), observations(task, ask, left)):
+        left = _add(statements, more, left)
+    return _tell(statements, left) if statements else _unknown(task, ask)
+
+
+def _add(statements: list[Statement], more: Iterator[Statement], left: set[str]) -> set[str]:
+    """Add statements on what nothing explains yet, and give what is left after them."""
+    while left and len(statements) < MOST:
+        statement = next(more, None)
+        if statement is None:
+            break
+        if statement.explains & left:
             statements.append(statement)
             left = left - statement.explains
-    return _tell(statements, left) if statements else _unknown(task, ask)
+    return left
 
 
 def _statements(evidence: Evidence, found: Found) -> Iterator[Statement]:
@@ -103,6 +114,7 @@ def _statements(evidence: Evidence, found: Found) -> Iterator[Statement]:
             explains=explains,
             equation=equation_of(task, edit.line.symbol),
             question=question_about(edit.words),
+            certain=edit.cost < 2,
         )
 
 
@@ -154,21 +166,22 @@ def _tell(statements: Sequence[Statement], left: set[str]) -> Diagnosis:
     levels: list[tuple[str, str, str]] = []
     for statement in statements:
         inside = "in" if statement.place.startswith(tuple(f"{n}," for n in FORMS)) else "at"
-        where = f"Mistake {inside} {statement.place}"
+        likely = "" if statement.certain else "probably "
+        where = f"Mistake {likely}{inside} {statement.place}"
         what = f"{where}: {statement.words}."
-        look = (
-            f" Look at  {statement.equation} : {statement.question}" if statement.equation else ""
-        )
+        look = f" Look at  {statement.equation} : {statement.question}"
+        if not statement.equation:
+            look = f" Ask yourself: {statement.question}" if statement.fact else ""
         levels.append((f"{where}.", what, what + look))
     if not levels:
         return Diagnosis(("", "", ""))
     where, what, look = (_joined(level) for level in zip(*levels, strict=True))
     explained = frozenset().union(*(s.explains for s in statements))
-    rest = (
-        f" This explains {list_blocks(explained)}; {list_blocks(left)} has another cause."
-        if left
-        else ""
-    )
+    rest = ""
+    if left:
+        rest = f" This explains {list_blocks(explained)}; {list_blocks(left)} has another cause."
+        if any(s.fact for s in statements):
+            rest = f" This is about {list_blocks(explained)}; it may not tell all about the rest."
     mistakes = tuple(statement.name for statement in statements if statement.name)
     return Diagnosis((where + rest, what + rest, look + rest), mistakes)
 

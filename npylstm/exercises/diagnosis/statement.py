@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from npylstm.exercises.tasks import Task
 
 QUESTIONS = (
+    ("passed on", "through which paths does it flow back?"),
+    ("belongs", "which quantities stand in it, and are they the ones that you use?"),
+    ("depend", "which quantities does it depend on, and through what?"),
+    ("meets", "which step and row does each factor belong to?"),
     ("missing", "count its factors and terms: is each of them there?"),
     ("slope", "write the slope of this function in terms of its output"),
     ("batch", "the same parameters serve every row: how do their gradients join?"),
@@ -39,7 +43,9 @@ class Statement:
     name : str
         The name of a known mistake; empty where it is none.
     certain : bool
-        Whether it gives all that is wrong.
+        False where another slip may give the same numbers.
+    fact : bool
+        Whether it is an observation of the function, which may not be all that is wrong there.
     """
 
     place: str
@@ -49,6 +55,7 @@ class Statement:
     question: str = ""
     name: str = ""
     certain: bool = True
+    fact: bool = False
 
 
 def equation_of(task: Task, symbol: str) -> str:

@@ -1,0 +1,138 @@
+"""What is observed of an answer at work: factors, dependence, pairs, and single formulas."""
+
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+from idioms import IDIOMS
+
+from npylstm.exercises import TASKS, check
+from npylstm.exercises.checker import _ask
+from npylstm.exercises.diagnosis.observe import observations
+from npylstm.exercises.trials import reference_trials, split_gates
+
+
+def function(text, name):
+    namespace = {"np": np}
+    exec(text, namespace)
+    return namespace[name]
+
+
+def slip(idiom, right, wrong):
+    """Answer of an idiom with one piece of its text changed."""
+    name, text = IDIOMS[idiom]
+    assert right in text
+    return name, function(text.replace(right, wrong, 1), name)
+
+
+def observed(name, answer):
+    task = TASKS[name]
+    blocks = set(split_gates(task, reference_trials(name, 0)[0].right))
+    with np.errstate(all="ignore"):
+        return list(observations(task, partial(_ask, task, answer, 5.0), blocks))
+
+
+@pytest.mark.parametrize("idiom", IDIOMS)
+def test_nothing_is_observed_of_a_right_answer(idiom):
+    name, text = IDIOMS[idiom]
+    assert observed(name, function(text, name)) == []
+
+
+SLIPS = [
+    # factors
+    (
+        "lstm_loop",
+        "f[n] * (1 - f[n])",
+        "i[n] * (1 - i[n]) * f[n] ** 3",
+        "dz_f",
+        "i(1 - i) f^2 stands where 1 - f",
+    ),
+    (
+        "lstm_stacked",
+        "ds * c_prev * f * (1 - f)",
+        "ds * c_prev * i * (1 - i) * o",
+        "dz_f",
+        "belong",
+    ),
+    ("lstm_loop", "(1 - tc * tc)", "(1 - tc) * (1 - i[n])", "dc", "1 - tanh(c)"),
+    ("gru_loop", "dh[k] * u[k] + drh", "dh[k] * (1-u[k])**2 + drh", "dh_prev", "(1 - u)^2 stands"),
+    ("lstm_sequence", "dc_next = dc * f", "dc_next = dc * f * i * o", "dc", "i_t o_t is one too"),
+    # dependence
+    (
+        "lstm_stacked",
+        "dh * th * o",
+        "(dh + 2*dc) * th * o",
+        "dz_o",
+        "depends on dc, and should not",
+    ),
+    ("lstm_loop", "= W_h @ a", "= W_h[:, :2*H] @ a[:2*H]", "dh_prev", "through W_h[g] and W_h[o]"),
+    ("lstm_loop", "(h_prev[n], a)", "(h_prev[n] * (n != 1), a)", "dW_h", "row 1"),
+    # pairing
+    ("lstm_stacked", "u.T @ buf", "np.roll(u, 2, 0).T @ buf", "dW_x", "of another"),
+    ("lstm_loop", "(x[n], a)", "(x[n] + x[n - 1], a)", "dW_x", "row 0 of x meets row 1 of dz"),
+    ("lstm_sequence", "db += dz.sum(axis=0)", "db += dz.sum(0) * (t != 1)", "db", "dz of step 1"),
+]
+
+
+@pytest.mark.parametrize(("idiom", "right", "wrong", "place", "words"), SLIPS)
+def test_what_no_edit_gives_is_observed(idiom, right, wrong, place, words):
+    where, what, _ = check(*slip(idiom, right, wrong)).hints
+    assert place in where
+    assert words in what
+
+
+def numerical(body):
+    text = f"""
+def numerical_gradient(f, x, h):
+    x = x.astype(float); grad = np.zeros_like(x); y = x.copy(); base = f(x)
+    for k in np.ndindex(x.shape):
+        {body}
+    return grad
+"""
+    return function(text, "numerical_gradient")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("z = x.copy(); z[k] += 3*h; grad[k] = (f(z) - base) / (3*h)", "one side only"),
+        ("y[k] += h; p = f(y); y[k] -= 3*h; grad[k] = (p - f(y)) / (3*h); y[k] += h", "several"),
+        ("z = x + h; grad[k] = (f(z) - f(x - 2*h)) / (3*h)", "all entries of x are moved at once"),
+    ],
+)
+def test_the_points_where_a_function_is_called_are_looked_at(body, words):
+    assert words in " ".join(s.words for s in observed("numerical_gradient", numerical(body)))
+
+
+def test_the_denominator_and_the_mean_square_of_a_step_are_read_off():
+    def answer(param, grad, ms, lr, decay, eps):
+        new = ms * decay + np.abs(grad) * decay
+        return param - lr * grad / np.sqrt(np.maximum(ms, eps)), new
+
+    said = {s.place: s.words for s in observed("rmsprop_step", answer)}
+    assert said["ms"] == "|grad| has the weight decay, and |grad| is averaged, not the square"
+    assert "the old ms divides" in said["param"]
+    assert "the larger of ms and eps" in said["param"]
+
+
+def test_another_norm_is_told_by_its_name():
+    def answer(grads, max_norm):
+        norm = max(abs(grad).max() for grad in grads.values())
+        scale = min(1.0, max_norm / max(norm, 1e-300))
+        return {name: scale * grad for name, grad in grads.items()}, norm
+
+    said = [s.words for s in observed("clip_by_global_norm", answer)]
+    assert said == ["the largest absolute value"]
+
+
+def test_an_answer_that_is_no_product_gets_no_factor():
+    name, answer = slip("lstm_loop", "a_f = d_c *", "a_f = np.sin(d_c + i[n]) *")
+    assert not [s for s in observed(name, answer) if "stands" in s.words or "factor" in s.words]
+
+
+def test_an_unknown_answer_is_explained_in_three_seconds_of_work():
+    name, answer = slip("lstm_sequence", "dc_next = dc * f", "dc_next = np.sin(dc * f)")
+    start = time.process_time()
+    check(name, answer)
+    assert time.process_time() - start < 3 * 1.2
