@@ -752,6 +752,14 @@ def test_figures_are_listed_and_made(capsys, tmp_path):
     assert "exists already" in refused(capsys, "figure", "cliff", "--out", str(tmp_path))
 
 
+@pytest.mark.parametrize("kind", ["figure", "experiment"])
+def test_a_picture_is_refused_in_place_of_the_folder_to_save_in(kind, capsys, tmp_path):
+    name = {"figure": "cliff", "experiment": "parity"}[kind]
+    said = refused(capsys, kind, name, "--out", str(tmp_path / "x.png"))
+    assert "folder" in said
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_unknown_figure_is_refused_with_those_there_are(capsys):
     assert "figure must be one of" in refused(capsys, "figure", "rainbow")
 

@@ -429,7 +429,12 @@ def test_weights_cannot_be_integers():
         (ValueError, r"between 0 and K - 1 = 1, got values from 0 to 2", np.array([0, 2]), None),
         (ValueError, r"between 0 and K - 1 = 1, got values from -1 to 1", np.array([-1, 1]), None),
         (ValueError, r"labels must have shape \(2,\), got \(3,\)", np.array([0, 1, 1]), None),
-        (ValueError, r"labels must have shape \(2, 2\), got \(2,\)", np.array([0.0, 1.0]), None),
+        (
+            ValueError,
+            r"labels must have shape \(2, 2\), got \(2,\) of float64; class numbers must be int",
+            np.array([0.0, 1.0]),
+            None,
+        ),
         (TypeError, "labels must be an array, got list", [0, 1], None),
         (ValueError, r"weights must have shape \(2,\), got \(3,\)", LABELS, np.ones(3)),
         (ValueError, r"weights must have shape \(2,\), got \(2, 1\)", LABELS, np.ones((2, 1))),

@@ -415,3 +415,27 @@ def test_memory_is_a_few_copies_of_the_parameters():
     cell = LSTMCell(64, 256)
     size = sum(a.nbytes for a in cell.init(0).values())
     assert peak(lambda: check_layer(cell, T=2, B=1, method="complex")) < 20 * size
+
+
+@pytest.mark.parametrize(
+    ("wrap", "name"),
+    [(lambda a: a, "params"), (lambda a: [a], r"params\[0\]")],
+    ids=["one", "list"],
+)
+def test_an_error_names_the_array_as_its_caller_does(wrap, name):
+    single = wrap(np.ones(3, np.float32))
+    with pytest.raises(TypeError, match=f"^{name} must be an array of float64, got float32"):
+        gradient_check(lambda a: 0.0, single, single)
+
+
+def test_a_large_block_takes_the_runs_that_the_docstring_says():
+    runs = []
+
+    def loss(w):
+        runs.append(0)
+        return (w * w).sum()
+
+    w = np.linspace(1, 2, 1000)
+    assert gradient_check(loss, w, 2 * w).ok
+    assert len(runs) == 91
+    assert "91 runs" in gradient_check.__doc__

@@ -324,9 +324,13 @@ def refuse_to_overwrite(folder: Path, name: str) -> tuple[Path, Path, Path, Path
 
     Raises
     ------
+    ValueError
+        The folder has a name like that of a picture.
     FileExistsError
         One of them is there already.
     """
+    if folder.suffix.lower() in (".png", ".pdf", ".svg") and not folder.is_dir():
+        raise ValueError(f"the folder to save in must not be named like a picture, got {folder}")
     folder.mkdir(parents=True, exist_ok=True)
     table, facts, curves, figure = (
         folder / f"{name}.{ending}" for ending in ("csv", "json", "npz", "png")

@@ -69,9 +69,13 @@ def softmax_cross_entropy(
                 f"got values from {labels.min()} to {labels.max()}"
             )
         rows = labels[..., None] == xp.arange(K)
-    else:
+    elif labels.shape == logits.shape:
         rows = labels
-    _check_shape("labels", rows, logits.shape)
+    else:
+        raise ValueError(
+            f"labels must have shape {logits.shape}, got {labels.shape} of {labels.dtype}; "
+            "class numbers must be integers, as .astype(int) makes them"
+        )
     rows = rows.astype(logits.dtype)
 
     with np.errstate(over="ignore"):  # a logit that is too far below the largest counts as -inf

@@ -84,8 +84,8 @@ def _verdict_lag(result: Result) -> Verdict:
     biases = [left[f"LSTM, forget bias {b}"] for b in (0, 1, 3, 5)]
     return Verdict(
         f"in fresh networks {result.settings['T'] - 1} steps leave of the gradient "
-        f"{biases[0]:.1g} with forget bias 0, {biases[1]:.1g} with 1, {biases[2]:.1g} with 3, and "
-        f"{left['tanh RNN']:.1g} in a tanh RNN",
+        f"{biases[0]:.2g} with forget bias 0, {biases[1]:.2g} with 1, {biases[2]:.2g} with 3, and "
+        f"{left['tanh RNN']:.2g} in a tanh RNN",
         bool(biases[0] < biases[1] < biases[2] and left["tanh RNN"] < biases[2]),
     )
 
