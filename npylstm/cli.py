@@ -26,7 +26,7 @@ from npylstm.checks import check_choice, check_number
 from npylstm.course import notebooks, start_course
 from npylstm.files import write_atomically
 from npylstm.sequence import Recurrent, has_kernel
-from npylstm.terminal import Output, OutputLost, in_options, one_line, quoted, wrapped
+from npylstm.terminal import Output, OutputLost, in_options, near_choices, one_line, quoted, wrapped
 from npylstm.training import CELL_KINDS, Run, RunSettings, TrainingState, find_cell
 
 if TYPE_CHECKING:  # slow to import, and few commands need it
@@ -39,12 +39,14 @@ class _Parser(argparse.ArgumentParser):
     """A parser that answers a mistake with one line instead of all it can do."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: {near_choices(message)} (see {self.prog} --help)\n")
 
     def know_options(self) -> None:
         """Let parsing say, under `names`, which option stands for which argument of a command."""
         names = {
-            part.dest: part.option_strings[-1] for part in self._actions if part.option_strings
+            part.dest: part.option_strings[-1] if part.option_strings else str(part.metavar)
+            for part in self._actions
+            if part.option_strings or isinstance(part.metavar, str)
         }
         self.set_defaults(names=names)
         for part in self._actions:
@@ -414,9 +416,10 @@ def _train_with_bar(run: Run) -> None:
 def _summarise(run: Run, seconds: float, pictures: list[Path]) -> None:
     last = run.state.history[-1]
     best = max(run.state.history, key=lambda epoch: epoch.test_accuracy)
+    epochs = f"{last.epoch} epoch{'' if last.epoch == 1 else 's'}"
     weights = sum(array.size for array in run.state.params.values())
     print(
-        f"{run.settings.cell}, {weights:,} weights: {last.epoch} epochs of {len(run.train_set):,} "
+        f"{run.settings.cell}, {weights:,} weights: {epochs} of {len(run.train_set):,} "
         f"digits, {seconds:.0f} s\n"
         f"test accuracy   {last.test_accuracy:.2%} of {len(run.test_set):,} digits "
         f"(best {best.test_accuracy:.2%}, epoch {best.epoch})\n"

@@ -1,6 +1,7 @@
 """The output of a command: text for any terminal, errors in the words of the command line."""
 
 import contextlib
+import difflib
 import errno
 import os
 import re
@@ -104,9 +105,20 @@ def in_options(message: str, options: Mapping[str, str]) -> str:
 
     text = re.sub(rf"{free} ?= ?'?([\w.\-]+)'?", option, text)
     text = re.sub(rf"{free}(?= must\b)", option, text)
-    text = re.sub(rf"^({name})\b(?= )", option, text)
+    text = re.sub(rf"^({name})\b(?=:? )", option, text)
     text = re.sub(rf"{free}\b", lambda m: option(m) if "_" in m[1] else m[1], text)
     return text + rest + others
+
+
+def near_choices(message: str) -> str:
+    """Name the choices that a wrong word is close to, where a message lists many of them."""
+    found = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+    if found is None or len(message) <= 120:
+        return message
+    known = re.findall(r"'([^']*)'", found[2]) or found[2].split(", ")
+    close = difflib.get_close_matches(found[1], known)
+    said = f"did you mean {' or '.join(close)}?" if close else f"it is none of {len(known)}"
+    return message.replace(f"(choose from {found[2]})", f"({said})")
 
 
 def wrapped(text: str) -> str:

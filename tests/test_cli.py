@@ -777,3 +777,23 @@ def test_a_check_says_more_when_it_is_asked_to_and_keeps_to_the_width(capsys, mo
     assert ["Look at" in one for one in said] == [False, False, True]
     assert ["add --hint" in one for one in said] == [True, True, False]
     assert "are they the ones that you use?" in " ".join(said[2].split())
+
+
+@pytest.mark.parametrize(
+    "arguments", ["train --cell lstmm", "exercises check x --task sigmod", "trian"]
+)
+def test_a_wrong_word_is_answered_with_those_it_is_close_to(capsys, arguments):
+    said = refused(capsys, *arguments.split())
+    assert "did you mean" in said
+    assert len(said) < 160
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("exercises check nowhere", "FILE: there is no file nowhere"),
+        ("explain --digit 99999", "npylstm: --digit must be"),
+    ],
+)
+def test_a_message_names_what_the_help_names(capsys, arguments, message):
+    assert message in refused(capsys, *arguments.split())

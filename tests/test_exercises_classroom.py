@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -367,3 +368,26 @@ def test_modules_in_the_teachers_current_folder_stay_out_of_the_way(tmp_path, mo
     answer = tmp_path / "answer.py"
     answer.write_text(RIGHT_SIGMOID)
     assert check_file(answer).results["sigmoid"].ok
+
+
+def test_notebooks_that_only_use_the_package_get_one_clear_sentence():
+    report = check_file(Path(__file__).parents[1] / "notebooks", parts=["activations"])
+    assert not report.results
+    (remark,) = report.remarks
+    assert "holds no exercise" in remark
+
+
+def test_a_file_that_is_no_python_is_to_be_mended_first(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("x = 1\ny = (\n")
+    report = check_file(path)
+    assert report.next_step == "Next: mend line 2 of mine.py."
+    assert "unknown" not in str(report)
+
+
+def test_points_say_what_they_are_of_where_no_exercise_was_set(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("import numpy as np\n" + solved("sigmoid"))
+    last = f"of the 1 exercise found there; {len(TASKS) - 1} more of the course are not there"
+    assert last in str(check_file(path))
+    assert "found there" not in str(check_file(path, tasks=["sigmoid"]))

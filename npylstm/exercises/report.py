@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from types import UnionType
@@ -83,6 +84,9 @@ class Report:
             return f"Next: write {task.name}, {count(task.points, 'point')}: {task.title}."
         parts = list(PARTS)
         done = max((parts.index(TASKS[name].part) for name in self.counted), default=-1)
+        no_python = re.search(r"(?m)^(.+), line (\d+): \w+Error: ", "\n".join(self.remarks))
+        if not self.results and no_python:
+            return f"Next: mend line {no_python[2]} of {no_python[1]}."
         if not self.results:
             return "Next: `npylstm exercises start DIR` writes the stubs to begin with."
         if done + 1 < len(parts):
@@ -92,6 +96,14 @@ class Report:
     def _origin(self, name: str) -> str:
         several = len(set(self.files.values())) > 1
         return f" in {self.files[name]}" if several and name in self.files else ""
+
+    def _share(self) -> str:
+        """Say what the points are of, where that is what happens to be there."""
+        absent = len(TASKS) - len(self.results)
+        if self.tasks or not self.results or not absent:
+            return ""
+        found = f"of the {count(len(self.results), 'exercise')} found there"
+        return f" {found}; {absent} more of the course {'is' if absent == 1 else 'are'} not there"
 
     def __str__(self) -> str:
         shown = []
@@ -106,7 +118,7 @@ class Report:
         elif self.missing:
             shown.append(f"Not written yet: {', '.join(self.missing)}")
         shown += [f"Note: {remark}" for remark in self.remarks]
-        shown.append(f"{self.name}: {self.points:.1f} of {self.possible} points")
+        shown.append(f"{self.name}: {self.points:.1f} of {self.possible} points{self._share()}")
         return "\n".join([*shown, self.next_step])
 
 

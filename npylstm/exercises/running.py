@@ -24,7 +24,7 @@ from types import CodeType
 from typing import Any
 
 from npylstm.exercises.limits import call_with_limit
-from npylstm.exercises.words import describe_error
+from npylstm.exercises.words import describe_error, printable
 
 _DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _CONTINUES = re.compile(r"[\s#)\]}]|$|(else|elif|except|finally)\b")
@@ -178,7 +178,11 @@ def _parse(text: str, place: str, script: Script) -> list[ast.stmt]:
         except SyntaxError as error:
             block = _block(lines, error)
             names = re.findall(r"\bdef\s+(\w+)", "\n".join(lines[block]))
-            script.fail(f"{place}, line {error.lineno}", f"{describe_error(error)}", names)
+            script.fail(
+                f"{place}, line {error.lineno}",
+                f"{type(error).__name__}: {printable(error.msg)}",
+                names,
+            )
             lines[block] = [""] * (block.stop - block.start)
         except (ValueError, RecursionError, MemoryError) as error:  # null bytes, endless brackets
             script.fail(place, describe_error(error), re.findall(r"\bdef\s+(\w+)", text))

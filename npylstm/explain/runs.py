@@ -45,7 +45,7 @@ class RunPage:
         if folder is not None:
             self.settings, self._trained = _open(Path(folder))
         self._mnist = load_mnist(self.settings.data)
-        check_index("digit (--digit)", digit, len(self._mnist.test.labels))
+        check_index("digit", digit, len(self._mnist.test.labels))
         self._digit = slice(digit, digit + 1)
 
     def make(self, report: Report | None = None) -> Page:

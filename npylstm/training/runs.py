@@ -329,6 +329,6 @@ def _make_folder(path: Path, other_name: Callable[[], Path | None]) -> Path:
 
 def _free_name(settings: RunSettings) -> Path:
     """Return a name for a run folder that is not taken."""
-    name = f"{settings.cell}{settings.hidden_size}-{datetime.now():%Y%m%d-%H%M%S}"
+    name = f"{settings.cell.replace(':', '-')}{settings.hidden_size}-{datetime.now():%Y%m%d-%H%M%S}"
     names = (f"{name}{suffix}" for suffix in chain([""], (f"-{k}" for k in count(2))))
     return next(path for name in names if not (path := Path("runs", name)).exists())
