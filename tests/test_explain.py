@@ -495,8 +495,8 @@ def test_a_run_is_explained_beside_an_rnn_trained_alike(run, tmp_path, capsys):
     [
         (["no-such-folder"], "RUN must be the folder of a run"),
         (["."], "RUN must be the folder of a run"),
-        (["--digit", "2000"], "digit (--digit) must be 0 to 1999, got 2000"),
-        (["--digit", "-1"], "digit (--digit) must be 0 to 1999, got -1"),
+        (["--digit", "2000"], "digit must be 0 to 1999, got 2000"),
+        (["--digit", "-1"], "digit must be 0 to 1999, got -1"),
         (["--out", "taken.html"], "--out: taken.html exists already"),
         (["--out", "nowhere/page.html"], "--out must name a file in a folder that exists"),
     ],

@@ -100,7 +100,7 @@ class Report:
     def _share(self) -> str:
         """Say what the points are of, where that is what happens to be there."""
         absent = len(TASKS) - len(self.results)
-        if self.tasks or not self.results or not absent:
+        if self.tasks or not self.results or not absent or self.missing:
             return ""
         found = f"of the {count(len(self.results), 'exercise')} found there"
         return f" {found}; {absent} more of the course {'is' if absent == 1 else 'are'} not there"
