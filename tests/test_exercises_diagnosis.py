@@ -14,6 +14,7 @@ from npylstm.exercises.diagnosis.forms import FORMS, with_arguments
 from npylstm.exercises.diagnosis.functions import FAMILIES
 from npylstm.exercises.diagnosis.program import Program
 from npylstm.exercises.diagnosis.search import candidates
+from npylstm.exercises.diagnosis.smallest import _side_by_side
 from npylstm.exercises.mistakes import MISTAKES
 from npylstm.exercises.sources import plant
 from npylstm.exercises.trials import reference_trials, split_gates
@@ -227,6 +228,12 @@ def test_a_quantity_overwritten_before_its_last_use_is_named_as_one_mistake():
     text = text.replace("(1 - tc * tc)", "(1 - tc * tc); d_c = d_c * f[n]")
     what = check(name, function(text, name)).hints[1]
     assert "at dc where the gates' gradients are taken: the whole dc multiplied with f" in what
+
+
+def test_numbers_that_look_alike_are_shown_where_they_differ():
+    right = np.array([[0.1, 0.36961], [2.0, 3.0]])
+    said = _side_by_side("dh0", right + np.array([[0, 3e-5], [0, 0]]), right)
+    assert said == "your dh0[0, 1] = 0.36964, right 0.36961"
 
 
 # ---------------------------------------------------------------- truth

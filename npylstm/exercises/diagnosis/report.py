@@ -155,7 +155,8 @@ def _comparable(trials: Sequence[Trial], answers: Sequence[Outputs]) -> bool:
 
 def _known(task: Task, slip: Slip) -> Statement:
     mistake = slip.mistake
-    where = mistake.place if slip.function == task.name else f"{slip.function}, at {mistake.place}"
+    function = "the step" if slip.function.endswith("_cell_backward") else slip.function
+    where = mistake.place if slip.function == task.name else f"{function}, at {mistake.place}"
     return Statement(
         where, mistake.name, frozenset(), mistake.equation, mistake.question, mistake.name
     )
@@ -165,7 +166,8 @@ def _tell(statements: Sequence[Statement], left: set[str]) -> Diagnosis:
     """Put statements into three hints, each of which says more."""
     levels: list[tuple[str, str, str]] = []
     for statement in statements:
-        inside = "in" if statement.place.startswith(tuple(f"{n}," for n in FORMS)) else "at"
+        parts = (*FORMS, "the step")
+        inside = "in" if statement.place.startswith(tuple(f"{n}," for n in parts)) else "at"
         likely = "" if statement.certain else "probably "
         where = f"Mistake {likely}{inside} {statement.place}"
         what = f"{where}: {statement.words}."

@@ -78,7 +78,17 @@ def _different(task: Task, name: str, got: Any, right: Any) -> Iterator[str]:
     mine, theirs = (split_gates(task, {name: array}) for array in (got, right))
     for label in theirs:
         if not close(mine[label], theirs[label], 1e-4):
-            yield f"your {label} = {_short(mine[label])}, right {_short(theirs[label])}"
+            yield _side_by_side(label, mine[label], theirs[label])
+
+
+def _side_by_side(label: str, mine: Any, theirs: Any) -> str:
+    """Show both numbers; where they look alike, the entry that differs most, in more digits."""
+    first, second = _short(mine), _short(theirs)
+    if first == second:
+        place = np.unravel_index(np.argmax(abs(mine - theirs)), theirs.shape)
+        label += str([int(k) for k in place]) if theirs.size > 1 else ""
+        first, second = (f"{array[place]:.10g}" for array in (mine, theirs))
+    return f"your {label} = {first}, right {second}"
 
 
 def _short(value: Any) -> str:
