@@ -1,3 +1,7 @@
+#!/usr/bin/env -S uv run --script
+# /// script
+# dependencies = ["nox>=2025.2.9"]
+# ///
 """One command a task: `nox -s tests`, `nox -s lint`, `nox -s docs`, `nox -s build`."""
 
 import json
@@ -6,10 +10,11 @@ from pathlib import Path
 
 import nox
 
-nox.options.sessions = ["lint", "tests"]
+nox.needs_version = ">=2025.2.9"
+nox.options.default_venv_backend = "uv|virtualenv"
 
 
-@nox.session
+@nox.session(default=True)
 def lint(session: nox.Session) -> None:
     """Check style, formatting and types."""
     session.install("-e", ".[tests]")
@@ -18,21 +23,21 @@ def lint(session: nox.Session) -> None:
     session.run("mypy")
 
 
-@nox.session
+@nox.session(default=True)
 def tests(session: nox.Session) -> None:
     """Run the tests; what follows `--` goes to pytest."""
     session.install("-e", ".[tests,notebooks]")
     session.run("pytest", *session.posargs)
 
 
-@nox.session
+@nox.session(default=False)
 def docs(session: nox.Session) -> None:
     """Build the website into docs/_build/html."""
     session.install("-e", ".[docs,notebooks]")
     session.run("sphinx-build", "-W", "--keep-going", "-b", "html", "docs", "docs/_build/html")
 
 
-@nox.session
+@nox.session(default=False)
 def build(session: nox.Session) -> None:
     """Build the wheel and the source archive into dist/."""
     session.install("build", "twine")
@@ -40,7 +45,7 @@ def build(session: nox.Session) -> None:
     session.run("twine", "check", "--strict", *map(str, Path("dist").iterdir()))
 
 
-@nox.session
+@nox.session(default=False)
 def browser(session: nox.Session) -> None:
     """Build the course as a website that runs in the browser: `nox -s browser -- FOLDER`.
 
@@ -69,3 +74,7 @@ def browser(session: nox.Session) -> None:
     arguments = ["--contents=notebooks", *wheels, f"--output-dir={site}"]
     with session.chdir(work):
         session.run("jupyter", "lite", "build", *arguments)
+
+
+if __name__ == "__main__":
+    nox.main()
