@@ -266,7 +266,7 @@ def test_what_is_said_of_a_random_slip_holds_for_other_numbers_too(idiom):
 
 @pytest.mark.slow
 def test_what_is_said_of_hundreds_of_random_slips_holds_for_other_numbers_too():
-    results = [untrue(idiom, 40, seed=5) for idiom in IDIOMS]
+    results = [untrue(idiom, 60, seed=5) for idiom in IDIOMS]
     assert sum(looked_at for _, looked_at in results) >= 300
     assert [hint for found, _ in results for hint in found] == []
 
