@@ -388,9 +388,10 @@ def test_fetch_that_fails_gets_its_reasons_and_code_2(capsys, monkeypatch):
 def test_devices_say_what_is_there_and_why_not(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     assert main(["devices"]) == 0
-    cpu, gpu = capsys.readouterr().out.splitlines()
+    cpu, *gpu = capsys.readouterr().out.splitlines()
     assert cpu == f"cpu  usable: NumPy {np.__version__}"
-    assert gpu.startswith("gpu  not usable: ")
+    assert gpu[0].startswith("gpu  not usable: ")
+    assert all(len(line) <= 80 for line in gpu)
 
 
 def test_bench_prints_a_table_and_writes_json(capsys, monkeypatch):

@@ -252,7 +252,10 @@ def untrue(idiom, count, seed):
         if first.ok or not first.blocks:
             continue
         looked_at += 1
-        if "Not explained" not in first.hint and first.hints[1] != other.hints[1]:
+        said, said_of_others = (
+            sorted(r.hints[1].split(" And a second one. ")) for r in (first, other)
+        )
+        if "Not explained" not in first.hint and said != said_of_others:
             found.append((line, first.hints[1], other.hints[1]))
     return found, looked_at
 

@@ -100,6 +100,7 @@ def test_the_released_notebook_holds_neither_solutions_nor_hidden_tests(course):
     assert "seed=" not in text
 
 
+@pytest.mark.slow
 def test_validate_tells_right_from_wrong(course, notebooks):
     assert "Success" in nbgrader(course, "validate", str(notebooks["right"])).stdout
     said = nbgrader(course, "validate", str(notebooks["wrong"])).stdout
@@ -110,6 +111,7 @@ def test_validate_tells_right_from_wrong(course, notebooks):
     assert "not written yet" in said
 
 
+@pytest.mark.slow
 def test_autograde_gives_the_points(course, notebooks):
     done = nbgrader(course, "autograde", "ps1")
     assert done.returncode == 0, done.stderr

@@ -272,7 +272,7 @@ STUDY = Study(
     verdict=judge,
     caption=(
         "Left: the largest cell state while {seeds} trained networks of each kind read an endless "
-        "text, mistakes or not. Right: the forget gate of the cell that forgets at the B that "
+        "text, mistakes or not. Right: the forget gate of the cell that lets go at the B that "
         "starts a string, around that B; median and quartiles."
     ),
     size=(14.0, 5.4),
