@@ -113,19 +113,16 @@ def check_against(
     layer : Layer or Cell
         Our layer, which computes the same; for a course an `LSTMCell` or an `RNNCell`.
     layout : str
-        ===================  ============================================  =======================
-        layout               params and gradients                          sequences
-        ===================  ============================================  =======================
-        `"npylstm"`          this package's own                            (T, B, D)
-        `"torch"`            as `to_torch` returns them                    (T, B, D)
-        `"onnx"`             as `to_onnx` returns them                     (T, B, D)
-        `"keras"`            as `to_keras` returns them                    (B, T, D)
-        `"tf1"`              as `to_tf1` does; scopes "0", "1", ...        (B, T, D)
-        `"cs231n"`           `lstm_forward(x, h0, Wx, Wh, b)`,             (B, T, D)
-                             `lstm_backward(dh, cache)`
-        `"deeplearning.ai"`  `lstm_forward(x, a0, parameters)`,            (D, B, T)
-                             `lstm_backward(da, caches)`
-        ===================  ============================================  =======================
+        The order of axes, and the form of parameters and gradients:
+
+        - `"npylstm"`: (T, B, D); this package's own.
+        - `"torch"`: (T, B, D); as `to_torch` returns them.
+        - `"onnx"`: (T, B, D); as `to_onnx` returns them.
+        - `"keras"`: (B, T, D); as `to_keras` returns them.
+        - `"tf1"`: (B, T, D); as `to_tf1` returns them, with the scopes "0", "1", ...
+        - `"cs231n"`: (B, T, D); `lstm_forward(x, h0, Wx, Wh, b)`, `lstm_backward(dh, cache)`.
+        - `"deeplearning.ai"`: (D, B, T); `lstm_forward(x, a0, parameters)`,
+          `lstm_backward(da, caches)`.
 
         States have the framework's form; a course's c starts at zero and gets no gradient from
         above.
