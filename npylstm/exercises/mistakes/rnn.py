@@ -57,7 +57,6 @@ CELL_FORWARD = (
 
 Z = "z = x @ W_x + h_prev @ W_h + b"
 TANH = "h = tanh(z)"
-_DZ = "dz = dh * (1 - h**2)"
 
 CELL_BACKWARD = (
     Mistake("dW_h transposed", "dW_h",

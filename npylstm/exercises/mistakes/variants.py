@@ -87,8 +87,6 @@ R = "r = sigmoid(x @ W_xr + h_prev @ W_hr + b_r)"
 U = "u = sigmoid(x @ W_xu + h_prev @ W_hu + b_u)"
 N = "n = tanh(x @ W_xn + (r * h_prev) @ W_hn + b_n)"
 GRU_H = "h = u * h_prev + (1 - u) * n"
-_DW_H = "[h_prev.T @ dz_r, h_prev.T @ dz_u, (r * h_prev).T @ dz_n]"
-_DH_PREV = "dh * u + dm * r + dz_r @ W_hr.T + dz_u @ W_hu.T"
 
 GRU_BACKWARD = (
     Mistake("sign of du", "du",
