@@ -10,24 +10,28 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
-Array: TypeAlias = np.ndarray[Any, np.dtype[np.floating[Any]]]
+Array: TypeAlias = NDArray[np.floating]
 """A NumPy or CuPy array of floating-point numbers; each docstring gives the shape.
 
 A type checker treats both as NumPy arrays, since CuPy has no types. Only the gradient check runs
 the same code on complex numbers.
 """
 
-AnyArray: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+AnyArray: TypeAlias = NDArray[Any]
 """A NumPy or CuPy array of any dtype."""
 
-Labels: TypeAlias = np.ndarray[Any, np.dtype[np.integer[Any]]]
+Labels: TypeAlias = NDArray[np.integer]
 """A NumPy or CuPy array of class numbers."""
 
 Rng: TypeAlias = int | np.random.Generator | None
 """A source of randomness: None for a fresh one, a seed, or a generator (SPEC 7)."""
 
 Device: TypeAlias = Literal["cpu", "gpu"]
+
+CuPy: TypeAlias = Any
+"""The module `cupy`, or code that works like it: CuPy has no types."""
 
 
 class ArrayLibrary(Protocol):
@@ -164,7 +168,7 @@ def resolve_device(device: str) -> Device:
     return "cpu"
 
 
-def device_module(device: Device) -> Any:
+def device_module(device: Device) -> CuPy:
     """Return the array library of a device: `numpy` for `"cpu"`, `cupy` for `"gpu"`."""
     return np if device == "cpu" else importlib.import_module("cupy")
 

@@ -3,10 +3,12 @@
 import math
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
-from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 
-def check_size(name: str, value: Any) -> None:
+def check_size(name: str, value: object) -> None:
     """Raise ValueError unless `value` is an integer of at least 1."""
     if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
         raise ValueError(f"{name} must be a positive integer, got {value!r}")
@@ -14,16 +16,22 @@ def check_size(name: str, value: Any) -> None:
 
 def check_number(
     name: str,
-    value: Any,
+    value: object,
     low: float = -math.inf,
     high: float = math.inf,
     open_low: bool = False,
     open_high: bool = False,
 ) -> None:
     """Raise ValueError unless `value` is a finite number in [low, high], or in (low, high)."""
-    finite = isinstance(value, Real) and not isinstance(value, bool) and _is_finite(value)
-    outside = finite and not low <= value <= high
-    if not finite or outside or (open_low and value == low) or (open_high and value == high):
+    inside = (
+        isinstance(value, Real)
+        and not isinstance(value, bool)
+        and _is_finite(value)
+        and low <= float(value) <= high
+        and not (open_low and value == low)
+        and not (open_high and value == high)
+    )
+    if not inside:
         left = "(" if open_low or low == -math.inf else "["
         right = ")" if open_high or high == math.inf else "]"
         expected = f"in {left}{low:g}, {high:g}{right}"
@@ -38,20 +46,20 @@ def _is_finite(value: Real) -> bool:
         return False
 
 
-def check_choice(name: str, value: Any, choices: Iterable[Any]) -> None:
+def check_choice(name: str, value: object, choices: Iterable[object]) -> None:
     """Raise ValueError unless `value` is one of `choices`."""
     known = list(choices)
     if value not in known:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {value!r}")
 
 
-def check_flag(name: str, value: Any) -> None:
+def check_flag(name: str, value: object) -> None:
     """Raise ValueError unless `value` is True or False."""
     if not isinstance(value, bool):
         raise ValueError(f"{name} must be True or False, got {value!r}")
 
 
-def check_array(name: str, array: Any, shape: tuple[int | str, ...]) -> None:
+def check_array(name: str, array: NDArray[np.generic], shape: tuple[int | str, ...]) -> None:
     """Raise an error unless `array` holds floating-point numbers and its last axes fit `shape`.
 
     A string in `shape`, such as `"B"`, stands for any size. More axes in front are allowed: they
@@ -81,7 +89,7 @@ def check_array(name: str, array: Any, shape: tuple[int | str, ...]) -> None:
         raise ValueError(f"{name} must have shape ({wanted}), got {tuple(array.shape)}")
 
 
-def check_precision(arrays: Mapping[str, Any]) -> None:
+def check_precision(arrays: Mapping[str, NDArray[np.generic]]) -> None:
     """Raise TypeError unless all arrays have the precision of the first.
 
     One array of another precision would make everything slower, and its extra digits would be
@@ -98,5 +106,5 @@ def check_precision(arrays: Mapping[str, Any]) -> None:
             )
 
 
-def _bits(dtype: Any) -> int:
+def _bits(dtype: np.dtype[np.generic]) -> int:
     return int(8 * dtype.itemsize // (2 if dtype.kind == "c" else 1))

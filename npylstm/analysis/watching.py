@@ -1,12 +1,12 @@
 """Look into a model at work: see what passes through each of its cells at every step."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from npylstm.backend import Array, Rng
-from npylstm.cells import Cache, Cell, Params, State, map_state
+from npylstm.cells import AnyState, Cache, Cell, Params, StateSizes, map_state
 from npylstm.models import SequenceModel
 from npylstm.sequence import Recurrent, with_recurrent
 
@@ -36,12 +36,12 @@ class WatchedCell(Cell):
     input_size: int
     hidden_size: int
     cell: Cell
-    states: list[Any] = field(default_factory=list, compare=False)
+    states: list[AnyState] = field(default_factory=list, compare=False)
     caches: list[Cache] = field(default_factory=list, compare=False)
-    dstates: list[Any] = field(default_factory=list, compare=False)
+    dstates: list[AnyState] = field(default_factory=list, compare=False)
     dzs: list[dict[str, Array]] = field(default_factory=list, compare=False)
     dxs: list[Array] = field(default_factory=list, compare=False)
-    dstates_prev: list[Any] = field(default_factory=list, compare=False)
+    dstates_prev: list[AnyState] = field(default_factory=list, compare=False)
     params: Params = field(default_factory=dict, compare=False)
 
     @property
@@ -55,15 +55,15 @@ class WatchedCell(Cell):
         return self.cell.param_shapes
 
     @property
-    def state_sizes(self) -> State:
+    def state_sizes(self) -> StateSizes:
         """The cell's state."""
         return self.cell.state_sizes
 
-    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+    def init(self, rng: Rng = None, dtype: DTypeLike = np.float64) -> Params:
         """Draw the cell's parameters."""
         return self.cell.init(rng, dtype)
 
-    def forward(self, params: Params, x: Array, state: Any) -> tuple[Any, Cache]:
+    def forward(self, params: Params, x: Array, state: AnyState) -> tuple[AnyState, Cache]:
         """Run one step, and keep its state and its cache."""
         state, cache = self.cell.forward(params, x, state)
         self.states.append(state)
@@ -71,7 +71,9 @@ class WatchedCell(Cell):
         self.params.update(params)
         return state, cache
 
-    def backward(self, params: Params, cache: Cache, dstate: Any) -> tuple[Array, Any, Params]:
+    def backward(
+        self, params: Params, cache: Cache, dstate: AnyState
+    ) -> tuple[Array, AnyState, Params]:
         """Carry the gradient one step back, and keep it."""
         self.dstates.append(dstate)
         self.dzs.append(preactivation_gradients(self.cell, params, cache, dstate))
@@ -97,7 +99,7 @@ def watch(model: SequenceModel) -> tuple[SequenceModel, list[WatchedCell]]:
 
 
 def preactivation_gradients(
-    cell: Cell, params: Params, cache: Cache, dstate: Any
+    cell: Cell, params: Params, cache: Cache, dstate: AnyState
 ) -> dict[str, Array]:
     """Return dz = ∂L/∂z of every gate at one step, where z is what the gate's φ is applied to.
 
@@ -118,7 +120,7 @@ def preactivation_gradients(
         For each of `cell.gates` its columns of dz.
     """
 
-    def apart(a: Any) -> Any:
+    def apart(a: Array) -> Array:
         return a[:, None, :] if getattr(a, "ndim", 0) == 2 else a
 
     _, _, grads = cell.backward(params, map_state(apart, cache), map_state(apart, dstate))

@@ -9,7 +9,18 @@ from npylstm.cells.activations import (
     sigmoid,
     tanh,
 )
-from npylstm.cells.base import Cache, Cell, Params, State, map_state, mT, unchecked
+from npylstm.cells.base import (
+    AnyState,
+    Cache,
+    Cell,
+    Params,
+    State,
+    StateSizes,
+    StateT,
+    map_state,
+    mT,
+    unchecked,
+)
 from npylstm.cells.chrono_bias import chrono
 from npylstm.cells.gru import GRUCell, GRUState
 from npylstm.cells.initializers import (
@@ -34,6 +45,7 @@ __all__ = [
     "ALIASES",
     "PARAMETRIC",
     "PRESETS",
+    "AnyState",
     "Cache",
     "Cell",
     "GRUCell",
@@ -55,6 +67,8 @@ __all__ = [
     "SLSTMCell",
     "SLSTMState",
     "State",
+    "StateSizes",
+    "StateT",
     "cast",
     "check_activation",
     "check_initializers",

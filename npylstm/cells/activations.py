@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from npylstm.backend import AnyArray, Array, array_module
 from npylstm.checks import check_choice, check_number
@@ -166,7 +166,7 @@ def clip(a: Array, limit: float | None) -> tuple[Array, Passes]:
     return xp.where(passes, a, float(limit) * xp.sign(a.real)), passes
 
 
-def check_clip(argument: str, limit: Any) -> None:
+def check_clip(argument: str, limit: object) -> None:
     """Raise ValueError unless `limit` is None or a number of at least 0."""
     if limit is not None:
         check_number(argument, limit, low=0)
@@ -198,7 +198,7 @@ def find_activation(name: str) -> Activation:
     return PARAMETRIC[kind][0](*map(float, numbers)) if numbers else ACTIVATIONS[kind]
 
 
-def check_activation(argument: str, value: Any) -> str:
+def check_activation(argument: str, value: object) -> str:
     """Return an activation's name as this package writes it, `"logistic"` for `"sigmoid"`.
 
     Raises

@@ -7,9 +7,11 @@ plain dictionary, the state as a named tuple, and both leave as new ones.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Any, ClassVar, TypeAlias
+from dataclasses import Field
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from npylstm.backend import Array, Rng, array_module
 from npylstm.checks import check_array, check_precision
@@ -17,12 +19,24 @@ from npylstm.checks import check_array, check_precision
 Params: TypeAlias = dict[str, Array]
 """Parameters or their gradients: the same keys, the same shapes."""
 
-State: TypeAlias = tuple[Any, ...]
+State: TypeAlias = tuple[Array, ...]
 """What a cell carries from step to step: a named tuple of arrays, with the output h first."""
+
+AnyState: TypeAlias = Any
+"""A state of which only the cell or the layer knows the form: h and c, or tuples of states. No type
+says this: the code puts such a state together field by field, and callers read `.h` or `[0].c`."""
+
+StateSizes: TypeAlias = Any
+"""A state with each array's width in place of the array. A named tuple has no type for this."""
 
 Cache: TypeAlias = tuple[Any, ...]
 """What a step's forward pass keeps for its backward pass: a named tuple with the input x first, and
-each of the cell's gates under its own name."""
+each of the cell's gates under its own name. A cell may also keep tuples and numbers, hence Any."""
+
+if TYPE_CHECKING:  # the default, so that `Cell` alone is a cell of any state, needs Python 3.13
+    StateT = TypeVar("StateT", bound=State, default=Any)
+else:
+    StateT = TypeVar("StateT")
 
 
 def mT(a: Array) -> Array:
@@ -30,7 +44,7 @@ def mT(a: Array) -> Array:
     return a.swapaxes(-1, -2)
 
 
-def map_state(function: Callable[..., Any], *states: Any) -> Any:
+def map_state(function: Callable[..., object], *states: AnyState) -> AnyState:
     """Apply `function` to the arrays at the same place in every state."""
     first = states[0]
     if not isinstance(first, tuple):
@@ -39,8 +53,8 @@ def map_state(function: Callable[..., Any], *states: Any) -> Any:
     return type(first)(*parts) if hasattr(first, "_fields") else tuple(parts)
 
 
-class Cell(ABC):
-    """One time step of a recurrent network.
+class Cell(ABC, Generic[StateT]):
+    """One time step of a recurrent network whose state is of type `StateT`.
 
     Attributes
     ----------
@@ -56,6 +70,7 @@ class Cell(ABC):
     input_size: int
     hidden_size: int
     linear: ClassVar[bool] = False
+    __dataclass_fields__: ClassVar[dict[str, Field[object]]]  # every cell is a dataclass
 
     @property
     @abstractmethod
@@ -69,15 +84,15 @@ class Cell(ABC):
 
     @property
     @abstractmethod
-    def state_sizes(self) -> State:
+    def state_sizes(self) -> StateSizes:
         """The state, with each array's width in place of the array."""
 
     @abstractmethod
-    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+    def init(self, rng: Rng = None, dtype: DTypeLike = np.float64) -> Params:
         """Draw initial parameters."""
 
     @abstractmethod
-    def forward(self, params: Params, x: Array, state: Any) -> tuple[Any, Cache]:
+    def forward(self, params: Params, x: Array, state: StateT) -> tuple[StateT, Cache]:
         """Run one step.
 
         Parameters
@@ -100,7 +115,9 @@ class Cell(ABC):
         """
 
     @abstractmethod
-    def backward(self, params: Params, cache: Cache, dstate: Any) -> tuple[Array, Any, Params]:
+    def backward(
+        self, params: Params, cache: Cache, dstate: StateT
+    ) -> tuple[Array, StateT, Params]:
         """Carry the loss gradient one step back.
 
         Parameters
@@ -133,12 +150,15 @@ class Cell(ABC):
         """The width of the output h."""
         return int(self.state_sizes[0])
 
-    def zero_state(self, x: Array) -> Any:
+    def zero_state(self, x: Array) -> StateT:
         """Return a state of zeros for an input x (B, D), on its device and in its dtype."""
         xp = array_module(x)
-        return map_state(lambda size: xp.zeros((*x.shape[:-1], size), x.dtype), self.state_sizes)
+        zeros: StateT = map_state(
+            lambda size: xp.zeros((*x.shape[:-1], size), x.dtype), self.state_sizes
+        )
+        return zeros
 
-    def check(self, params: Params, x: Array, state: Any) -> None:
+    def check(self, params: Params, x: Array, state: AnyState) -> None:
         """Raise TypeError or ValueError unless params, x (B, D) and state fit the cell.
 
         All must have the same precision, and a state may not have more leading axes than the rest.
@@ -159,9 +179,9 @@ class Cell(ABC):
         for name, shape in shapes.items():
             check_array(f"params[{name!r}]", params[name], shape)
 
-    def check_state(self, name: str, state: Any, B: int) -> None:
+    def check_state(self, name: str, state: AnyState, B: int) -> None:
         """Raise TypeError or ValueError unless `state`, called `name`, has B rows and fits."""
-        sizes: Any = self.state_sizes
+        sizes = self.state_sizes
         if type(state) is not type(sizes):  # another tuple may have h and c in another order
             wanted, got = type(sizes).__name__, type(state).__name__
             raise TypeError(f"{name} must be of type {wanted}{sizes._fields}, got {got}")

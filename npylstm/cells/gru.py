@@ -1,13 +1,14 @@
 """The gated recurrent unit, one time step."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from npylstm.backend import Array, Rng, array_module
 from npylstm.cells.activations import Passes, check_activation, check_clip, clip, find_activation
-from npylstm.cells.base import Cache, Cell, Params, State, mT
+from npylstm.cells.base import Cache, Cell, Params, StateSizes, mT
 from npylstm.cells.initializers import cast, check_initializers, draw_kernel
 from npylstm.checks import check_flag, check_number, check_size
 
@@ -34,7 +35,7 @@ class GRUCache(NamedTuple):
 
 
 @dataclass(frozen=True)
-class GRUCell(Cell):
+class GRUCell(Cell[GRUState]):
     """GRU cell (Cho et al. 2014, eqs. 5-8; the update as in TensorFlow 1.15, PyTorch and Keras).
 
     ::
@@ -133,11 +134,11 @@ class GRUCell(Cell):
         return shapes | ({"b_h": (H,)} if self.reset_after else {})
 
     @property
-    def state_sizes(self) -> State:
+    def state_sizes(self) -> StateSizes:
         """h: H."""
         return GRUState._make([self.hidden_size])
 
-    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+    def init(self, rng: Rng = None, dtype: DTypeLike = np.float64) -> Params:
         """Draw W_x and W_h; the biases start at zero, except the gates' biases."""
         W_x, W_h = draw_kernel(
             np.random.default_rng(rng),

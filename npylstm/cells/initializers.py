@@ -6,14 +6,15 @@ device starts from the same numbers.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from npylstm.backend import Array
 from npylstm.checks import check_choice, check_number
 
-Matrix: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+Matrix: TypeAlias = NDArray[np.float64]
 
 
 def glorot_uniform(rng: np.random.Generator, shape: tuple[int, int]) -> Matrix:
@@ -90,7 +91,7 @@ def draw_kernel(
     return W_x, np.concatenate(W_h, axis=1)
 
 
-def cast(params: Mapping[str, Array], dtype: Any) -> dict[str, Array]:
+def cast(params: Mapping[str, Array], dtype: DTypeLike) -> dict[str, Array]:
     """Return drawn parameters in `dtype`; raise ValueError unless it is a floating-point type."""
     if np.dtype(dtype).kind != "f":
         raise ValueError(f"dtype must be a floating-point type, got {dtype!r}")

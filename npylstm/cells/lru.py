@@ -2,12 +2,13 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from npylstm.backend import Array, Rng, array_module
-from npylstm.cells.base import Cache, Cell, Params, State, mT
+from npylstm.cells.base import Cache, Cell, Params, StateSizes, mT
 from npylstm.cells.initializers import cast
 from npylstm.checks import check_number, check_size
 
@@ -33,7 +34,7 @@ class LRUCache(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LRUCell(Cell):
+class LRUCell(Cell[LRUState]):
     """Linear recurrent unit (Orvieto et al. 2023, arXiv 2303.06349, eq. 7 and appendix A).
 
     ::
@@ -114,11 +115,11 @@ class LRUCell(Cell):
         return rates | {"W_x": (D, 2 * H), "W_s": (2 * H, H), "W_d": (D, H)}
 
     @property
-    def state_sizes(self) -> State:
+    def state_sizes(self) -> StateSizes:
         """h, re and im: H each."""
         return LRUState._make([self.hidden_size] * 3)
 
-    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+    def init(self, rng: Rng = None, dtype: DTypeLike = np.float64) -> Params:
         """Draw λ on the ring, then the weights (Orvieto et al. 2023, lemma 3.2 and appendix A).
 
         γ starts at sqrt(1 - |λ|²), so that a memory is as large as its input, even if it forgets

@@ -1,13 +1,14 @@
 """The LSTM, one time step: the plain cell with a forget gate."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from npylstm.backend import Array, Rng, array_module
 from npylstm.cells.activations import sigmoid, tanh
-from npylstm.cells.base import Cache, Cell, Params, State, mT
+from npylstm.cells.base import Cache, Cell, Params, StateSizes, mT
 from npylstm.cells.initializers import cast, check_initializers, draw_kernel
 from npylstm.checks import check_number, check_size
 
@@ -33,7 +34,7 @@ class LSTMCache(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LSTMCell(Cell):
+class LSTMCell(Cell[LSTMState]):
     """LSTM cell with forget gate (Gers, Schmidhuber & Cummins 2000; Graves 2012, ch. 4).
 
     ::
@@ -105,11 +106,11 @@ class LSTMCell(Cell):
         return {"W_x": (D, 4 * H), "W_h": (H, 4 * H), "b": (4 * H,)}
 
     @property
-    def state_sizes(self) -> State:
+    def state_sizes(self) -> StateSizes:
         """h: H, c: H."""
         return LSTMState._make([self.hidden_size] * 2)
 
-    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+    def init(self, rng: Rng = None, dtype: DTypeLike = np.float64) -> Params:
         """Draw W_x and W_h; b starts at zero, except the forget gate's quarter."""
         W_x, W_h = draw_kernel(
             np.random.default_rng(rng),

@@ -4,13 +4,14 @@ Read the step in `npylstm.cells.lstm` first; without options this cell computes 
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from npylstm.backend import Array, Rng, array_module
 from npylstm.cells.activations import Passes, check_activation, check_clip, clip, find_activation
-from npylstm.cells.base import Cache, Cell, Params, State, mT
+from npylstm.cells.base import Cache, Cell, Params, StateSizes, mT
 from npylstm.cells.initializers import cast, check_initializers, draw, draw_kernel
 from npylstm.cells.lstm import LSTMState
 from npylstm.checks import check_choice, check_flag, check_number, check_size
@@ -45,6 +46,10 @@ class RecurrentGatesState(NamedTuple):
     r: Array
 
 
+VariantState: TypeAlias = LSTMState | RecurrentGatesState
+"""The state of an `LSTMVariant`: with r only if the gates recur."""
+
+
 class LSTMVariantCache(NamedTuple):
     """What a step keeps: gates, c, φ_h(c) and m as each cell sees them (B, H), the clips' masks.
 
@@ -52,7 +57,7 @@ class LSTMVariantCache(NamedTuple):
     """
 
     x: Array
-    state: Any
+    state: VariantState
     i: Array
     f: Array
     o: Array
@@ -69,7 +74,7 @@ _FLAGS = ("peepholes", "input_gate", "forget_gate", "output_gate", "coupled", "t
 
 
 @dataclass(frozen=True)
-class LSTMVariant(Cell):
+class LSTMVariant(Cell[VariantState]):
     """LSTM cell with options, which can all be combined.
 
     With every option on, one step is::
@@ -282,14 +287,14 @@ class LSTMVariant(Cell):
         return shapes
 
     @property
-    def state_sizes(self) -> State:
+    def state_sizes(self) -> StateSizes:
         """h: P, c: H, and r: R if the gates recur."""
         h, c = self.projection_size or self.hidden_size, self.hidden_size
         if self.gate_recurrence is None:
             return LSTMState._make([h, c])
         return RecurrentGatesState._make([h, c, self._gates_width])
 
-    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+    def init(self, rng: Rng = None, dtype: DTypeLike = np.float64) -> Params:
         """Draw the weights; b starts at zero, except the part of the gate that forgets."""
         rng = np.random.default_rng(rng)
         columns, H = self.gate_columns, self.hidden_size
@@ -313,14 +318,14 @@ class LSTMVariant(Cell):
                 params[name] = draw(self.kernel_initializer, rng, (shape[0], shape[1]))
         return cast(params, dtype)
 
-    def forward(self, params: Params, x: Array, state: Any) -> tuple[Any, Cache]:
+    def forward(self, params: Params, x: Array, state: VariantState) -> tuple[VariantState, Cache]:
         """Run one step; see `Cell.forward`."""
         self.check(params, x, state)
         xp = array_module(x)
         h_prev, c_prev = state[:2]
 
-        z = x @ params["W_x"] + h_prev @ params["W_h"] + params["b"][..., None, :]
-        if self.gate_recurrence is not None:
+        z: Array = x @ params["W_x"] + h_prev @ params["W_h"] + params["b"][..., None, :]
+        if isinstance(state, RecurrentGatesState):
             z_r = state.r @ params["W_r"]
             fed = z_r.shape[-1]
             z = xp.concatenate([z[..., :fed] + z_r, z[..., fed:]], axis=-1)
@@ -346,7 +351,9 @@ class LSTMVariant(Cell):
         r = [gates[name][..., :: self.block_size] for name in self.gates[:-1]]
         return RecurrentGatesState(h, c, xp.concatenate(r, axis=-1)), cache
 
-    def backward(self, params: Params, cache: Cache, dstate: Any) -> tuple[Array, Any, Params]:
+    def backward(
+        self, params: Params, cache: Cache, dstate: VariantState
+    ) -> tuple[Array, VariantState, Params]:
         """Carry the gradient one step back; see `Cell.backward`."""
         x, state, i, f, o, g, c, phi_c, m, c_passes, h_passes, z_passes = cache
         i_passes, f_passes, o_passes, g_passes = z_passes
@@ -400,10 +407,10 @@ class LSTMVariant(Cell):
         z_gate, passes = clip(z_gate, self.preactivation_clip)
         return self._spread(find_activation(self.gate_activation).function(z_gate)), passes
 
-    def _gate_backward(self, name: str, gate: Array, dgate: Array, dstate: Any) -> Array:
+    def _gate_backward(self, name: str, gate: Array, dgate: Array, dstate: VariantState) -> Array:
         """Return dz (B, G) of a gate, before its clip; an absent gate's dz is never read."""
         a, da = gate[..., :: self.block_size], self._sum_blocks(dgate)
-        if self.gate_recurrence is not None and name in self.gates:
+        if isinstance(dstate, RecurrentGatesState) and name in self.gates:
             da = da + dstate.r[..., self.gate_columns[name]]
         if self.gate_activation == "logistic":
             return da * a * (1 - a)  # the same as in LSTMCell, to the last bit

@@ -1,13 +1,14 @@
 """The minimal GRU, one time step: a gate that does not look at the state."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from npylstm.backend import Array, Rng, array_module
 from npylstm.cells.activations import sigmoid
-from npylstm.cells.base import Cache, Cell, Params, State, mT
+from npylstm.cells.base import Cache, Cell, Params, StateSizes, mT
 from npylstm.cells.initializers import cast, check_initializers, draw
 from npylstm.checks import check_number, check_size
 
@@ -29,7 +30,7 @@ class MinGRUCache(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MinGRUCell(Cell):
+class MinGRUCell(Cell[MinGRUState]):
     """Minimal GRU (Feng et al. 2024, arXiv 2410.01201, sec. 3.1).
 
     ::
@@ -97,11 +98,11 @@ class MinGRUCell(Cell):
         return {"W_x": (self.input_size, 2 * self.hidden_size), "b": (2 * self.hidden_size,)}
 
     @property
-    def state_sizes(self) -> State:
+    def state_sizes(self) -> StateSizes:
         """h: H."""
         return MinGRUState._make([self.hidden_size])
 
-    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+    def init(self, rng: Rng = None, dtype: DTypeLike = np.float64) -> Params:
         """Draw W_x; b starts at zero except for the gate's half."""
         rng = np.random.default_rng(rng)
         W_x = draw(self.kernel_initializer, rng, (self.input_size, 2 * self.hidden_size))

@@ -1,13 +1,14 @@
 """The minimal LSTM, one time step: two gates that do not look at the state."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from npylstm.backend import Array, Rng, array_module
 from npylstm.cells.activations import sigmoid, softplus
-from npylstm.cells.base import Cache, Cell, Params, State, mT
+from npylstm.cells.base import Cache, Cell, Params, StateSizes, mT
 from npylstm.cells.initializers import cast, check_initializers, draw
 from npylstm.checks import check_number, check_size
 
@@ -35,7 +36,7 @@ class MinLSTMCache(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MinLSTMCell(Cell):
+class MinLSTMCell(Cell[MinLSTMState]):
     """Minimal LSTM (Feng et al. 2024, arXiv 2410.01201, sec. 3.2), with normalised gates.
 
     ::
@@ -103,11 +104,11 @@ class MinLSTMCell(Cell):
         return {"W_x": (self.input_size, 3 * self.hidden_size), "b": (3 * self.hidden_size,)}
 
     @property
-    def state_sizes(self) -> State:
+    def state_sizes(self) -> StateSizes:
         """h: H."""
         return MinLSTMState._make([self.hidden_size])
 
-    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+    def init(self, rng: Rng = None, dtype: DTypeLike = np.float64) -> Params:
         """Draw W_x; b starts at zero except for the parts of both gates."""
         rng = np.random.default_rng(rng)
         W_x = draw(self.kernel_initializer, rng, (self.input_size, 3 * self.hidden_size))

@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from npylstm.backend import AnyArray, Array, Rng, array_module
 from npylstm.cells.activations import sigmoid
-from npylstm.cells.base import Cache, Cell, Params, State, mT
+from npylstm.cells.base import Cache, Cell, Params, StateSizes, mT
 from npylstm.cells.initializers import cast, check_initializers, draw
 from npylstm.cells.slstm import FORGET_GATES, check_heads, log_forget
 from npylstm.checks import check_choice, check_number, check_size
@@ -54,7 +55,7 @@ class MLSTMCache(NamedTuple):
 
 
 @dataclass(frozen=True)
-class MLSTMCell(Cell):
+class MLSTMCell(Cell[MLSTMState]):
     """LSTM with matrix memory (Beck et al. 2024, arXiv 2405.04517, sec. 2.3).
 
     ::
@@ -149,12 +150,12 @@ class MLSTMCell(Cell):
         return {"W_x": (self.input_size, width), "b": (width,)}
 
     @property
-    def state_sizes(self) -> State:
+    def state_sizes(self) -> StateSizes:
         """h: H, C: N d² = H d, n: H, m: N."""
         H, N = self.hidden_size, self.heads
         return MLSTMState._make([H, H * (H // N), H, N])
 
-    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+    def init(self, rng: Rng = None, dtype: DTypeLike = np.float64) -> Params:
         """Draw W_x; b starts at zero except for the forget gates."""
         rng = np.random.default_rng(rng)
         params = {

@@ -1,13 +1,14 @@
 """The vanilla recurrent network, one time step."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from npylstm.backend import Array, Rng
 from npylstm.cells.activations import Passes, check_activation, check_clip, clip, find_activation
-from npylstm.cells.base import Cache, Cell, Params, State, mT
+from npylstm.cells.base import Cache, Cell, Params, StateSizes, mT
 from npylstm.cells.initializers import cast, check_initializers, draw_kernel
 from npylstm.checks import check_size
 
@@ -28,7 +29,7 @@ class RNNCache(NamedTuple):
 
 
 @dataclass(frozen=True)
-class RNNCell(Cell):
+class RNNCell(Cell[RNNState]):
     """Vanilla recurrent cell (Elman 1990; Graves 2012, sec. 3.2).
 
     ::
@@ -95,11 +96,11 @@ class RNNCell(Cell):
         return {"W_x": (D, H), "W_h": (H, H), "b": (H,)}
 
     @property
-    def state_sizes(self) -> State:
+    def state_sizes(self) -> StateSizes:
         """h: H."""
         return RNNState._make([self.hidden_size])
 
-    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+    def init(self, rng: Rng = None, dtype: DTypeLike = np.float64) -> Params:
         """Draw W_x and W_h; b starts at zero."""
         W_x, W_h = draw_kernel(
             np.random.default_rng(rng),

@@ -1,13 +1,14 @@
 """The sLSTM, one time step: exponential gates, a normaliser and a stabiliser."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from npylstm.backend import AnyArray, Array, Rng, array_module
 from npylstm.cells.activations import sigmoid, softplus, tanh
-from npylstm.cells.base import Cache, Cell, Params, State, mT
+from npylstm.cells.base import Cache, Cell, Params, StateSizes, mT
 from npylstm.cells.initializers import cast, check_initializers, draw_kernel
 from npylstm.checks import check_choice, check_number, check_size
 
@@ -47,7 +48,7 @@ class SLSTMCache(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SLSTMCell(Cell):
+class SLSTMCell(Cell[SLSTMState]):
     """LSTM with scalar memory and exponential gates (Beck et al. 2024, arXiv 2405.04517, sec. 2.2).
 
     ::
@@ -142,11 +143,11 @@ class SLSTMCell(Cell):
         return {"W_x": (D, 4 * H), "W_h": (H // self.heads, 4 * H), "b": (4 * H,)}
 
     @property
-    def state_sizes(self) -> State:
+    def state_sizes(self) -> StateSizes:
         """h, c, n and m: H each."""
         return SLSTMState._make([self.hidden_size] * 4)
 
-    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+    def init(self, rng: Rng = None, dtype: DTypeLike = np.float64) -> Params:
         """Draw W_x and W_h; b starts at zero except for the forget gate's quarter."""
         width = self.hidden_size // self.heads
         W_x, W_h = draw_kernel(

@@ -92,7 +92,7 @@ class Framework:
         if kind is None:
             raise ValueError(f"{self.name} has no cell like {cell}")
         order, options = self.cells[kind]
-        for field in fields(cell):  # type: ignore[arg-type]  # KINDS holds dataclasses
+        for field in fields(cell):
             if field.default is MISSING or field.name in FOR_INIT:
                 continue
             value, allowed = getattr(cell, field.name), options.get(field.name, (field.default,))
@@ -344,7 +344,7 @@ def leaves(layer: Layer | Cell, state: Any) -> list[State]:
 
 def state_fields(layer: Layer | Cell) -> list[tuple[str, ...]]:
     """Return the names of the arrays in each cell's state, as ("h", "c")."""
-    return [cell.state_sizes._fields for _, cell in cells(layer)]  # type: ignore[attr-defined]
+    return [cell.state_sizes._fields for _, cell in cells(layer)]
 
 
 def nest(layer: Layer | Cell, states: Sequence[Mapping[str, Array]]) -> Any:

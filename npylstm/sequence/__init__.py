@@ -1,12 +1,22 @@
 """The loop over time, and layers that map whole sequences."""
 
 from npylstm.sequence.kernels import GPUKernel, Kernel, register_kernel, release_memory
-from npylstm.sequence.layers import Bidirectional, Layer, Recurrent, Stack, as_layer, reverse
+from npylstm.sequence.layers import (
+    Bidirectional,
+    Layer,
+    LayerState,
+    LayerTape,
+    Recurrent,
+    Stack,
+    as_layer,
+    reverse,
+)
 from npylstm.sequence.paths import has_kernel
 from npylstm.sequence.stream import Stream, all_states
 from npylstm.sequence.tree import cells_inside, foreign_layer, not_causal, walk, with_recurrent
 from npylstm.sequence.unroll import (
     Lengths,
+    MaybeNone,
     alive_mask,
     alive_steps,
     backward_steps,
@@ -25,7 +35,10 @@ __all__ = [
     "GPUKernel",
     "Kernel",
     "Layer",
+    "LayerState",
+    "LayerTape",
     "Lengths",
+    "MaybeNone",
     "Recurrent",
     "Residual",
     "Reverse",

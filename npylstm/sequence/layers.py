@@ -10,21 +10,29 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from npylstm.backend import Array, Rng, array_module
-from npylstm.cells import Cell, Params
+from npylstm.cells import AnyState, Cell, Params, State
 from npylstm.checks import check_choice
 from npylstm.sequence.paths import AnyTape, Run, choose
 from npylstm.sequence.unroll import (
     Lengths,
+    MaybeNone,
     alive_steps,
     check_entrance,
     check_sequence,
     check_truncation,
 )
+
+LayerState: TypeAlias = State | tuple["LayerState", ...]
+"""A layer's state: a cell's, or a tuple with the state of each layer inside."""
+
+LayerTape: TypeAlias = Any
+"""What a layer keeps for its way back. Only this layer looks inside, and each has its own form."""
 
 
 class Layer(ABC):
@@ -76,11 +84,11 @@ class Layer(ABC):
         return [cell for child in self.children.values() for cell in child.cells]
 
     @abstractmethod
-    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+    def init(self, rng: Rng = None, dtype: DTypeLike = np.float64) -> Params:
         """Draw initial parameters; names from inner layers have a prefix, as in `"0.W_x"`."""
 
     @abstractmethod
-    def zero_state(self, x: Array) -> Any:
+    def zero_state(self, x: Array) -> AnyState:
         """Return the state of zeros for an input x (B, D)."""
 
     @abstractmethod
@@ -88,11 +96,11 @@ class Layer(ABC):
         self,
         params: Params,
         xs: Array,
-        state0: Any = None,
+        state0: LayerState | None = None,
         lengths: Lengths = None,
         rng: Rng = None,
         keep_tape: bool = True,
-    ) -> tuple[Array, Any, Any]:
+    ) -> tuple[Array, AnyState, object]:
         """Run over a sequence.
 
         Parameters
@@ -125,11 +133,11 @@ class Layer(ABC):
     def backward(
         self,
         params: Params,
-        tape: Any,
+        tape: LayerTape,
         doutputs: Array | None = None,
-        dstate: Any = None,
+        dstate: LayerState | None = None,
         need_dxs: bool = True,
-    ) -> tuple[Array | None, Any, Params]:
+    ) -> tuple[Array | MaybeNone, AnyState, Params]:
         """Carry the loss gradient back through the sequence.
 
         Parameters
@@ -214,11 +222,11 @@ class Recurrent(Layer):
         """The cell alone."""
         return [self.cell]
 
-    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+    def init(self, rng: Rng = None, dtype: DTypeLike = np.float64) -> Params:
         """Draw the cell's parameters."""
         return self.cell.init(rng, dtype)
 
-    def zero_state(self, x: Array) -> Any:
+    def zero_state(self, x: Array) -> AnyState:
         """Return the cell's state of zeros."""
         return self.cell.zero_state(x)
 
@@ -226,12 +234,12 @@ class Recurrent(Layer):
         self,
         params: Params,
         xs: Array,
-        state0: Any = None,
+        state0: LayerState | None = None,
         lengths: Lengths = None,
         rng: Rng = None,  # noqa: ARG002  # a cell has no dropout
         keep_tape: bool = True,
         state_mask: Array | None = None,
-    ) -> tuple[Array, Any, Any]:
+    ) -> tuple[Array, AnyState, object]:
         """Run the cell over the sequence; see `Layer.forward` and `unroll`.
 
         Outputs of a fused kernel are read-only if they are views of its tape.
@@ -243,11 +251,11 @@ class Recurrent(Layer):
     def backward(
         self,
         params: Params,
-        tape: Any,
+        tape: LayerTape,
         doutputs: Array | None = None,
-        dstate: Any = None,
+        dstate: LayerState | None = None,
         need_dxs: bool = True,
-    ) -> tuple[Array | None, Any, Params]:
+    ) -> tuple[Array | MaybeNone, AnyState, Params]:
         """Back-propagate through time; see `Layer.backward` and `unroll_backward`."""
         if tape is None:
             raise ValueError("tape must be from a forward pass with keep_tape=True, got None")
@@ -257,7 +265,7 @@ class Recurrent(Layer):
         return its_tape.backward(params, doutputs, dstate, need_dxs)
 
 
-def _owner(tape: Any) -> str:
+def _owner(tape: object) -> str:
     cell = getattr(tape, "cell", None)
     return f"a {type(tape).__name__}" if cell is None else f"one from {cell}"
 
@@ -275,12 +283,12 @@ class _Layers(Layer):
         """The width of the first layer's input."""
         return self.inner[0].input_size
 
-    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+    def init(self, rng: Rng = None, dtype: DTypeLike = np.float64) -> Params:
         """Draw each layer's parameters, one layer after the other."""
         rng = np.random.default_rng(rng)
         return self._join([layer.init(rng, dtype) for layer in self.inner])
 
-    def zero_state(self, x: Array) -> Any:
+    def zero_state(self, x: Array) -> AnyState:
         """Return each layer's state of zeros."""
         return tuple(layer.zero_state(x) for layer in self.inner)
 
@@ -303,7 +311,7 @@ class _Layers(Layer):
             parts[prefix][name] = array
         return list(parts.values())
 
-    def _states(self, name: str, state: Any) -> Sequence[Any]:
+    def _states(self, name: str, state: LayerState | None) -> Sequence[AnyState]:
         """Return one state for each layer, from a tuple; None becomes a None for each layer."""
         count = len(self.inner)
         if state is None:
@@ -363,11 +371,11 @@ class Stack(_Layers):
         self,
         params: Params,
         xs: Array,
-        state0: Any = None,
+        state0: LayerState | None = None,
         lengths: Lengths = None,
         rng: Rng = None,
         keep_tape: bool = True,
-    ) -> tuple[Array, Any, Any]:
+    ) -> tuple[Array, AnyState, object]:
         """Run the layers from the bottom up; see `Layer.forward`."""
         rng = generator(rng)
         parts = self._split(params)
@@ -382,15 +390,15 @@ class Stack(_Layers):
     def backward(
         self,
         params: Params,
-        tape: Any,
+        tape: LayerTape,
         doutputs: Array | None = None,
-        dstate: Any = None,
+        dstate: LayerState | None = None,
         need_dxs: bool = True,
-    ) -> tuple[Array | None, Any, Params]:
+    ) -> tuple[Array | MaybeNone, AnyState, Params]:
         """Carry the gradient from the top down; see `Layer.backward`."""
         parts = self._split(params)
         dstates = self._states("dstate", dstate)
-        dstates0: list[Any] = []
+        dstates0: list[AnyState] = []
         grads: list[Params] = []
         for k in reversed(range(len(self.inner))):
             doutputs, dstate0, its_grads = self.inner[k].backward(
@@ -454,11 +462,11 @@ class Bidirectional(_Layers):
         self,
         params: Params,
         xs: Array,
-        state0: Any = None,
+        state0: LayerState | None = None,
         lengths: Lengths = None,
         rng: Rng = None,
         keep_tape: bool = True,
-    ) -> tuple[Array, Any, Any]:
+    ) -> tuple[Array, AnyState, object]:
         """Run both layers; see `Layer.forward`."""
         rng = generator(rng)
         check_sequence(xs, self.input_size)
@@ -478,11 +486,11 @@ class Bidirectional(_Layers):
     def backward(
         self,
         params: Params,
-        tape: Any,
+        tape: LayerTape,
         doutputs: Array | None = None,
-        dstate: Any = None,
+        dstate: LayerState | None = None,
         need_dxs: bool = True,
-    ) -> tuple[Array | None, Any, Params]:
+    ) -> tuple[Array | MaybeNone, AnyState, Params]:
         """Carry the gradient back through both layers; see `Layer.backward`."""
         ahead, back = self.inner
         tape_ahead, tape_back, alive = tape

@@ -16,12 +16,13 @@ A difference F_t - F_s is as exact as the sums. A gate that z_f = -10⁶ shuts c
 the rest of its piece; the loop over time would keep them.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from npylstm.backend import AnyArray, Array
-from npylstm.cells import MLSTMCell, MLSTMState, Params, mT
+from npylstm.cells import AnyState, MLSTMCell, MLSTMState, Params, mT
+from npylstm.sequence.unroll import Lengths
 
 STEPS = 32
 """How many steps are computed together."""
@@ -52,12 +53,14 @@ class AttentionPiece(NamedTuple):
     sign: Array
     y: Array
 
-    def backward(self, params: Params, dhs: Array, dstate: Any) -> tuple[Array, Any, Params]:
+    def backward(
+        self, params: Params, dhs: Array, dstate: AnyState
+    ) -> tuple[Array, AnyState, Params]:
         """Carry the gradients of all h, and of the state at the end, back."""
         return _backward(self, params, dhs, dstate)
 
 
-def obstacle(params: Params, xs: Array, lengths: Any) -> str | None:
+def obstacle(params: Params, xs: Array, lengths: Lengths) -> str | None:
     """Return why the parallel form can't run an `MLSTMCell`; None if it can."""
     if lengths is not None:
         return "the parallel form takes no lengths and no mask"

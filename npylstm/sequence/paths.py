@@ -5,16 +5,16 @@ way back.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
 from npylstm.backend import Array, array_module
-from npylstm.cells import Cell, MLSTMCell, Params
+from npylstm.cells import AnyState, Cell, MLSTMCell, Params, State
 from npylstm.sequence import parallel, pieces, scan
 from npylstm.sequence.kernels import GPUKernel, Kernel, driver, gpu
 from npylstm.sequence.kernels.table import find_kernel
-from npylstm.sequence.unroll import Lengths, unroll_steps
+from npylstm.sequence.unroll import Lengths, MaybeNone, unroll_steps
 
 
 class Run(NamedTuple):
@@ -23,7 +23,7 @@ class Run(NamedTuple):
     cell: Cell
     params: Params
     xs: Array
-    state0: Any
+    state0: State
     lengths: Lengths
     state_mask: Array | None
     keep_tape: bool
@@ -42,11 +42,15 @@ class AnyTape(Protocol):
         self,
         params: Params,
         doutputs: Array | None = None,
-        dstate: Any = None,
+        dstate: AnyState = None,
         need_dxs: bool = True,
-    ) -> tuple[Array | None, Any, Params]:
+    ) -> tuple[Array | MaybeNone, AnyState, Params]:
         """Carry the loss gradient back; see `Layer.backward`."""
         ...
+
+
+Passed: TypeAlias = tuple[Array, AnyState, AnyTape | None]
+"""What a forward pass returns: outputs, state, and the tape if it is kept."""
 
 
 class Path(NamedTuple):
@@ -67,7 +71,7 @@ class Path(NamedTuple):
     name: str
     takes: Callable[[Cell], bool]
     obstacle: Callable[[Run], str | None]
-    forward: Callable[[Run], tuple[Array, Any, Any]]
+    forward: Callable[[Run], Passed]
 
 
 def choose(run: Run, name: str = "auto") -> Path:
@@ -124,7 +128,7 @@ def _kernel_obstacle(run: Run) -> str | None:
     return kernel if isinstance(kernel, str) else _option_in_the_way(run)
 
 
-def _kernel_forward(run: Run) -> tuple[Array, Any, Any]:
+def _kernel_forward(run: Run) -> Passed:
     kernel, arguments = _kernel(run), (*run[:5], run.keep_tape)
     assert not isinstance(kernel, str)
     if issubclass(kernel, GPUKernel):
@@ -132,7 +136,7 @@ def _kernel_forward(run: Run) -> tuple[Array, Any, Any]:
     return driver.run(kernel, *arguments)
 
 
-def _unroll(run: Run) -> tuple[Array, Any, Any]:
+def _unroll(run: Run) -> Passed:
     outputs, state, tape = unroll_steps(*run[:-1])
     return outputs, state, tape and tape.truncated(run.truncation)
 
@@ -141,7 +145,7 @@ def _is_linear(cell: Cell) -> bool:
     return cell.linear
 
 
-def _scan_forward(run: Run) -> tuple[Array, Any, Any]:
+def _scan_forward(run: Run) -> Passed:
     steps = scan.steps_together(run.cell, run.xs)
     return pieces.run(scan.forward, steps, *run[:5], run.keep_tape)
 
@@ -155,7 +159,7 @@ def _parallel_obstacle(run: Run) -> str | None:
     return obstacle or _option_in_the_way(run)
 
 
-def _parallel_forward(run: Run) -> tuple[Array, Any, Any]:
+def _parallel_forward(run: Run) -> Passed:
     return pieces.run(parallel.forward, parallel.STEPS, *run[:5], run.keep_tape)
 
 

@@ -6,24 +6,24 @@ long sequence is cut, and each piece starts from the state that the piece before
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from npylstm.backend import AnyArray, Array, array_module
-from npylstm.cells import Cell, Params
+from npylstm.cells import AnyState, Cell, Params, State
 from npylstm.sequence.unroll import Lengths, add_params, alive_mask, check_gradients
 
 
 class Piece(Protocol):
     """What a piece keeps for its way back."""
 
-    def backward(self, params: Params, dhs: Array, dstate: Any) -> tuple[Array, Any, Params]:
+    def backward(
+        self, params: Params, dhs: Array, dstate: AnyState
+    ) -> tuple[Array, AnyState, Params]:
         """Carry the gradients of all h of the piece, and of the state at its end, back."""
         ...
 
 
-ForwardPiece: TypeAlias = Callable[
-    [Any, Params, Array, Any, AnyArray | None], tuple[Array, Any, Piece]
-]
+ForwardPiece: TypeAlias = Callable[..., tuple[Array, AnyState, Piece]]
 """(cell, params, xs, state, alive) -> the h of every step, the state at the end, the piece."""
 
 
@@ -41,9 +41,9 @@ class PiecesTape(NamedTuple):
         self,
         params: Params,
         doutputs: Array | None = None,
-        dstate: Any = None,
+        dstate: State | None = None,
         need_dxs: bool = True,  # noqa: ARG002  # they cost one product
-    ) -> tuple[Array, Any, Params]:
+    ) -> tuple[Array, AnyState, Params]:
         """Carry the loss gradient back; see `Layer.backward`."""
         cell, pieces, steps, T, h, alive = self
         check_gradients(cell, params, T, h, doutputs, dstate)
@@ -68,10 +68,10 @@ def run(
     cell: Cell,
     params: Params,
     xs: Array,
-    state0: Any,
+    state0: State,
     lengths: Lengths,
     keep_tape: bool,
-) -> tuple[Array, Any, PiecesTape | None]:
+) -> tuple[Array, AnyState, PiecesTape | None]:
     """Run a cell over a sequence, `steps` of it together; other arguments as in `unroll`."""
     alive = alive_mask(xs, lengths)
     xs = living(xs, alive)  # padding may hold anything, even NaN

@@ -18,10 +18,10 @@ The rest of such a cell sees one step of a sequence at a time. So T steps of B s
 like one step of T B sequences, and the cell itself computes them, forward and back.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from npylstm.backend import AnyArray, Array, array_module
-from npylstm.cells import Cache, Cell, Params
+from npylstm.cells import AnyState, Cache, Cell, Params
 from npylstm.sequence.pieces import beside, living
 
 NUMBERS = 2**14
@@ -36,7 +36,9 @@ class ScanPiece(NamedTuple):
     fs: Array
     alive: AnyArray | None
 
-    def backward(self, params: Params, dhs: Array, dstate: Any) -> tuple[Array, Any, Params]:
+    def backward(
+        self, params: Params, dhs: Array, dstate: AnyState
+    ) -> tuple[Array, AnyState, Params]:
         """Carry the gradients of all h, and of the last one, back."""
         cell, cache, fs, alive = self
         xp, T, kind = array_module(fs), len(fs), type(dstate)
@@ -54,8 +56,8 @@ def steps_together(cell: Cell, xs: Array) -> int:
 
 
 def forward(
-    cell: Cell, params: Params, xs: Array, state: Any, alive: AnyArray | None
-) -> tuple[Array, Any, ScanPiece]:
+    cell: Cell, params: Params, xs: Array, state: AnyState, alive: AnyArray | None
+) -> tuple[Array, AnyState, ScanPiece]:
     """Run one piece; see `npylstm.sequence.pieces.ForwardPiece`."""
     xp, T, x = array_module(xs), len(xs), _as_one_step(xs)
     start, cache = cell.forward(params, x, cell.zero_state(x))  # from zero, h is u

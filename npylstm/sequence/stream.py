@@ -1,15 +1,13 @@
 """One step at a time, with carried state: sequences that arrive while they are computed."""
 
-from typing import Any
-
 import numpy as np
 
 from npylstm.backend import Array, array_module
-from npylstm.cells import Cell, Params, map_state
+from npylstm.cells import AnyState, Cell, Params, State, map_state
 from npylstm.checks import check_array
 from npylstm.sequence.kernels.base import Kernel
 from npylstm.sequence.kernels.table import find_kernel
-from npylstm.sequence.layers import Layer, Recurrent, Stack, as_layer
+from npylstm.sequence.layers import Layer, LayerState, Recurrent, Stack, as_layer
 from npylstm.sequence.tree import not_causal
 from npylstm.sequence.unroll import Lengths, alive_steps, check_sequence
 
@@ -47,7 +45,11 @@ class Stream:
     """
 
     def __init__(
-        self, layer: Layer | Cell, params: Params, state0: Any = None, batch_size: int = 1
+        self,
+        layer: Layer | Cell,
+        params: Params,
+        state0: LayerState | None = None,
+        batch_size: int = 1,
     ) -> None:
         whole = as_layer(layer)
         if (reason := not_causal(whole)) is not None:
@@ -81,7 +83,7 @@ class Stream:
         return x
 
     @property
-    def state(self) -> Any:
+    def state(self) -> AnyState:
         """The state after the last step, as the layer's `forward` returns it."""
         states = tuple(step.state for step in self._steps)
         return states if self._nested else states[0]
@@ -91,14 +93,14 @@ class Stream:
         return len(self._steps) > 1 or self._steps[0].in_stack
 
 
-def _batch(state: Any, x: Array) -> tuple[int, int]:
+def _batch(state: AnyState, x: Array) -> tuple[int, int]:
     """Return (B, D) for the batch that a state has."""
     while isinstance(state, tuple):
         state = state[0]
     return state.shape[-2], x.shape[-1]
 
 
-def _steps(layer: Layer, params: Params, state: Any) -> "list[_LayerStep | _KernelStep]":
+def _steps(layer: Layer, params: Params, state: AnyState) -> "list[_LayerStep | _KernelStep]":
     """Return a step for each layer of a stack, and one for any other layer."""
     if not isinstance(layer, Stack):
         return [_step(layer, params, state)]
@@ -113,7 +115,7 @@ def _steps(layer: Layer, params: Params, state: Any) -> "list[_LayerStep | _Kern
     return steps
 
 
-def _step(layer: Layer, params: Params, state: Any) -> "_LayerStep | _KernelStep":
+def _step(layer: Layer, params: Params, state: AnyState) -> "_LayerStep | _KernelStep":
     numpy = all(type(a) is np.ndarray and a.ndim < 3 for a in params.values())
     if isinstance(layer, Recurrent) and layer.path != "unroll" and numpy:
         kernel = find_kernel(layer.cell, Kernel)
@@ -127,7 +129,7 @@ class _LayerStep:
 
     in_stack = False
 
-    def __init__(self, layer: Layer, params: Params, state: Any) -> None:
+    def __init__(self, layer: Layer, params: Params, state: AnyState) -> None:
         self.layer, self.params, self.state = layer, params, state
 
     def __call__(self, x: Array) -> Array:
@@ -143,7 +145,9 @@ class _KernelStep:
 
     in_stack = False
 
-    def __init__(self, layer: Recurrent, params: Params, state: Any, kernel_type: Any) -> None:
+    def __init__(
+        self, layer: Recurrent, params: Params, state: State, kernel_type: type[Kernel]
+    ) -> None:
         cell = layer.cell
         kernel = kernel_type(cell, {name: array.copy() for name, array in params.items()})
         start = [np.array(part.T, kernel.dtype, order="C") for part in state]
@@ -161,14 +165,18 @@ class _KernelStep:
         return h
 
     @property
-    def state(self) -> Any:
+    def state(self) -> AnyState:
         """The cell's state, in arrays of its own."""
         return self._kind(self._h.T.copy(), *(part.T.copy() for part in self._carried))
 
 
 def all_states(
-    layer: Layer | Cell, params: Params, xs: Array, state0: Any = None, lengths: Lengths = None
-) -> Any:
+    layer: Layer | Cell,
+    params: Params,
+    xs: Array,
+    state0: LayerState | None = None,
+    lengths: Lengths = None,
+) -> AnyState:
     """Return the state after every step, c as well as h.
 
     Parameters

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from copy import copy
-from typing import Any
 
 from npylstm.cells import Cell
 from npylstm.sequence.layers import Bidirectional, Layer, Recurrent, Stack
@@ -62,7 +61,7 @@ def with_recurrent(layer: Layer, change: Callable[[Recurrent], Layer]) -> Layer:
     changed = [with_recurrent(child, change) for child in children]
     twin, left = copy(layer), set(range(len(children)))
 
-    def exchanged(value: Any) -> Any:
+    def exchanged(value: object) -> object:
         if isinstance(value, list | tuple):
             return type(value)(map(exchanged, value))
         for k, child in enumerate(children):

@@ -3,22 +3,26 @@
 import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from npylstm.backend import AnyArray, Array, array_module, to_numpy
-from npylstm.cells import Cache, Cell, Params, map_state, unchecked
+from npylstm.cells import AnyState, Cache, Cell, Params, State, StateT, map_state, unchecked
 from npylstm.checks import check_array, check_precision, check_size
 
-Lengths: TypeAlias = Sequence[int] | np.ndarray[Any, Any] | None
+Lengths: TypeAlias = Sequence[int] | NDArray[np.integer | np.bool_] | None
 """How many steps each of B sequences has, or a mask (T, B), False at steps to skip; None for all T.
 
 A skipped step, before, between or past the others, carries the state on unchanged and puts out
 zeros, as in TensorFlow 1's `dynamic_rnn`. (Keras's masks treat the state alike, but repeat the last
 output.) Its input may hold anything, and nothing is sent back to it.
 """
+
+MaybeNone: TypeAlias = Any
+"""In `X | MaybeNone`: X, or None if the caller asked for None. `X | None` would make all callers
+test for it, and overloads would double the signature in every layer."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +66,9 @@ class Tape:
         self,
         params: Params,
         doutputs: Array | None = None,
-        dstate: Any = None,
+        dstate: State | None = None,
         need_dxs: bool = True,  # noqa: ARG002  # a cell always returns dx
-    ) -> tuple[Array, Any, Params]:
+    ) -> tuple[Array, AnyState, Params]:
         """Carry the loss gradient back; see `Layer.backward`."""
         if self.truncation is None:
             return unroll_backward(self.cell, params, self, doutputs, dstate)
@@ -75,15 +79,35 @@ class Tape:
         return truncated_backward(self.cell, params, self, doutputs, k1, k2, dstate)
 
 
+@overload
 def unroll(
-    cell: Cell,
+    cell: Cell[StateT],
     params: Params,
     xs: Array,
-    state0: Any = None,
+    state0: StateT | None = None,
+    lengths: Lengths = None,
+    state_mask: Array | None = None,
+    keep_tape: Literal[True] = True,
+) -> tuple[Array, StateT, Tape]: ...
+@overload
+def unroll(
+    cell: Cell[StateT],
+    params: Params,
+    xs: Array,
+    state0: StateT | None = None,
     lengths: Lengths = None,
     state_mask: Array | None = None,
     keep_tape: bool = True,
-) -> tuple[Array, Any, Any]:
+) -> tuple[Array, StateT, Tape | None]: ...
+def unroll(
+    cell: Cell[StateT],
+    params: Params,
+    xs: Array,
+    state0: StateT | None = None,
+    lengths: Lengths = None,
+    state_mask: Array | None = None,
+    keep_tape: bool = True,
+) -> tuple[Array, StateT, Tape | None]:
     """Run a cell over a sequence.
 
     Parameters
@@ -131,11 +155,11 @@ def unroll_steps(
     cell: Cell,
     params: Params,
     xs: Array,
-    state: Any,
+    state: AnyState,
     lengths: Lengths,
     state_mask: Array | None,
     keep_tape: bool,
-) -> tuple[Array, Any, "Tape | None"]:
+) -> tuple[Array, AnyState, Tape | None]:
     """Do what `unroll` does with arguments that have been checked and a state to start from."""
     xp, step = array_module(xs), unchecked(cell).forward
     alive = alive_mask(xs, lengths)
@@ -164,8 +188,8 @@ def backward_steps(
     params: Params,
     tape: Tape,
     doutputs: Array | None = None,
-    dstate: Any = None,
-) -> Iterator[tuple[int, Any, Array, Any, Params]]:
+    dstate: AnyState = None,
+) -> Iterator[tuple[int, AnyState, Array, AnyState, Params]]:
     """Walk back through time, one step at a time; `unroll_backward` adds up the results.
 
     Yields
@@ -205,12 +229,12 @@ def backward_steps(
 
 
 def unroll_backward(
-    cell: Cell,
+    cell: Cell[StateT],
     params: Params,
     tape: Tape,
     doutputs: Array | None = None,
-    dstate: Any = None,
-) -> tuple[Array, Any, Params]:
+    dstate: StateT | None = None,
+) -> tuple[Array, StateT, Params]:
     """Back-propagate through time (Werbos 1990; Graves 2012, sec. 3.2.2).
 
     Parameters
@@ -244,19 +268,19 @@ def unroll_backward(
     for _, _, dx, dstate_prev, grads in backward_steps(cell, params, tape, doutputs, dstate):
         dxs.append(dx)
         total = add_params(total, grads)
-        dstate = dstate_prev
-    return array_module(dx).stack(dxs[::-1]), dstate, total
+        dstate0 = dstate_prev
+    return array_module(dx).stack(dxs[::-1]), dstate0, total
 
 
 def truncated_backward(
-    cell: Cell,
+    cell: Cell[StateT],
     params: Params,
     tape: Tape,
     doutputs: Array,
     k1: int,
     k2: int,
-    dstate: Any = None,
-) -> tuple[Array, Any, Params]:
+    dstate: StateT | None = None,
+) -> tuple[Array, StateT, Params]:
     """Back-propagate through truncated time: BPTT(k2; k1) of Williams & Peng (1990).
 
     Every k1 steps, counted from the end, the gradients injected in the last k1 steps are carried
@@ -314,7 +338,7 @@ def truncated_backward(
     return array_module(x).stack(dxs), dstate0, total
 
 
-def _check_tape(cell: Cell, tape: Any) -> None:
+def _check_tape(cell: Cell, tape: object) -> None:
     # A check of an argument, which picks no path: what follows reads the caches of single steps,
     # and other paths keep none. `Recurrent.backward` takes any tape, which knows its own way back.
     if not isinstance(tape, Tape):
@@ -338,8 +362,8 @@ def add_params(total: Params, grads: Params) -> Params:
 
 
 def check_entrance(
-    cell: Cell, params: Params, xs: Array, state0: Any, state_mask: Array | None = None
-) -> Any:
+    cell: Cell, params: Params, xs: Array, state0: AnyState, state_mask: Array | None = None
+) -> AnyState:
     """Check the arguments of a forward pass, once for all steps; return the initial state.
 
     Raises
@@ -355,7 +379,7 @@ def check_entrance(
     return state0
 
 
-def networks_of(cell: Cell, params: Params, xs: Array, state0: Any) -> tuple[int, ...]:
+def networks_of(cell: Cell, params: Params, xs: Array, state0: State) -> tuple[int, ...]:
     """Return the axes of independent networks that parameters, inputs and states have together."""
     shapes = [params[name].shape[: -len(shape)] for name, shape in cell.param_shapes.items()]
     return np.broadcast_shapes(xs.shape[1:-2], *shapes, *(s.shape[:-2] for s in state0))
@@ -369,7 +393,7 @@ def check_sequence(xs: Array, input_size: int) -> None:
 
 
 def check_gradients(
-    cell: Cell, params: Params, T: int, x: Array, doutputs: Array | None, dstate: Any
+    cell: Cell, params: Params, T: int, x: Array, doutputs: Array | None, dstate: AnyState
 ) -> None:
     """Raise TypeError or ValueError unless all that goes into a backward pass fits together.
 
@@ -388,7 +412,7 @@ def check_gradients(
     check_precision({"the tape": x} | given | _named("dstate", dstate))
 
 
-def _named(name: str, state: Any) -> dict[str, Array]:
+def _named(name: str, state: AnyState) -> dict[str, Array]:
     return {} if state is None else {f"{name}.{f}": s for f, s in state._asdict().items()}
 
 
@@ -402,7 +426,7 @@ def _check_steps(name: str, array: Array, shape: tuple[int, ...]) -> None:
         raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
 
 
-def check_lengths(name: str, lengths: Lengths, T: int, B: int) -> np.ndarray[Any, Any] | None:
+def check_lengths(name: str, lengths: Lengths, T: int, B: int) -> AnyArray | None:
     """Return `lengths` as an array; raise ValueError unless they are B integers from 0 to T."""
     if lengths is None:
         return None
@@ -435,7 +459,7 @@ def alive_steps(lengths: Lengths, T: int, B: int) -> NDArray[np.bool_] | None:
     return np.arange(T)[:, None] < ends
 
 
-def own_array(lengths: Any) -> np.ndarray[Any, Any]:
+def own_array(lengths: Lengths) -> AnyArray:
     """Return a copy in host memory: the caller may change theirs before the backward pass."""
     try:
         return np.array(to_numpy(lengths))
@@ -458,7 +482,7 @@ def alive_mask(xs: Array, lengths: Lengths) -> AnyArray | None:
     return array_module(xs).asarray(alive.reshape(T, *(1,) * (xs.ndim - 3), B, 1))
 
 
-def _choose(mask: Array, new: Any, old: Any) -> Any:
+def _choose(mask: Array, new: AnyState, old: AnyState) -> AnyState:
     """Take `new` where mask (B, 1) is true and `old` elsewhere, in every array of a state."""
     xp = array_module(mask)
     return map_state(lambda a, b: xp.where(mask, a, b), new, old)

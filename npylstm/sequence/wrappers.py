@@ -1,15 +1,31 @@
 """Layers around a layer: they add the input to the output, reverse time, or drop values."""
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from npylstm.backend import Array, Rng, array_module
-from npylstm.cells import Cell, Params
+from npylstm.cells import AnyState, Cell, Params
 from npylstm.checks import check_array, check_choice, check_number
-from npylstm.sequence.layers import Layer, Recurrent, as_layer, generator, reverse
-from npylstm.sequence.unroll import Lengths, alive_mask, alive_steps, check_sequence, own_array
+from npylstm.sequence.layers import (
+    Layer,
+    LayerState,
+    LayerTape,
+    Recurrent,
+    as_layer,
+    generator,
+    reverse,
+)
+from npylstm.sequence.unroll import (
+    Lengths,
+    MaybeNone,
+    alive_mask,
+    alive_steps,
+    check_sequence,
+    own_array,
+)
 
 
 class _Wrapper(Layer):
@@ -41,11 +57,11 @@ class _Wrapper(Layer):
         """The layer inside, whose parameters keep their names."""
         return {"": self.inner}
 
-    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+    def init(self, rng: Rng = None, dtype: DTypeLike = np.float64) -> Params:
         """Draw the inner layer's parameters; there are no others."""
         return self.inner.init(rng, dtype)
 
-    def zero_state(self, x: Array) -> Any:
+    def zero_state(self, x: Array) -> AnyState:
         """Return the inner layer's state of zeros."""
         return self.inner.zero_state(x)
 
@@ -79,11 +95,11 @@ class Residual(_Wrapper):
         self,
         params: Params,
         xs: Array,
-        state0: Any = None,
+        state0: LayerState | None = None,
         lengths: Lengths = None,
         rng: Rng = None,
         keep_tape: bool = True,
-    ) -> tuple[Array, Any, Any]:
+    ) -> tuple[Array, AnyState, object]:
         """Run the inner layer and add its input; see `Layer.forward`."""
         outputs, state, tape = self.inner.forward(params, xs, state0, lengths, rng, keep_tape)
         alive = alive_mask(xs, lengths)
@@ -92,11 +108,11 @@ class Residual(_Wrapper):
     def backward(
         self,
         params: Params,
-        tape: Any,
+        tape: LayerTape,
         doutputs: Array | None = None,
-        dstate: Any = None,
+        dstate: LayerState | None = None,
         need_dxs: bool = True,
-    ) -> tuple[Array | None, Any, Params]:
+    ) -> tuple[Array | MaybeNone, AnyState, Params]:
         """Carry the gradient back on both paths; see `Layer.backward`."""
         inner_tape, alive = tape
         dxs, dstate0, grads = self.inner.backward(params, inner_tape, doutputs, dstate, need_dxs)
@@ -125,11 +141,11 @@ class Reverse(_Wrapper):
         self,
         params: Params,
         xs: Array,
-        state0: Any = None,
+        state0: LayerState | None = None,
         lengths: Lengths = None,
         rng: Rng = None,
         keep_tape: bool = True,
-    ) -> tuple[Array, Any, Any]:
+    ) -> tuple[Array, AnyState, object]:
         """Run the inner layer from the end to the beginning; see `Layer.forward`."""
         check_sequence(xs, self.input_size)
         alive = alive_steps(lengths, len(xs), xs.shape[-2])
@@ -141,11 +157,11 @@ class Reverse(_Wrapper):
     def backward(
         self,
         params: Params,
-        tape: Any,
+        tape: LayerTape,
         doutputs: Array | None = None,
-        dstate: Any = None,
+        dstate: LayerState | None = None,
         need_dxs: bool = True,
-    ) -> tuple[Array | None, Any, Params]:
+    ) -> tuple[Array | MaybeNone, AnyState, Params]:
         """Carry the gradient from the beginning to the end; see `Layer.backward`."""
         inner_tape, alive = tape
         if doutputs is not None:
@@ -175,11 +191,11 @@ class BatchFirst(_Wrapper):
         self,
         params: Params,
         xs: Array,
-        state0: Any = None,
+        state0: LayerState | None = None,
         lengths: Lengths = None,
         rng: Rng = None,
         keep_tape: bool = True,
-    ) -> tuple[Array, Any, Any]:
+    ) -> tuple[Array, AnyState, object]:
         """Run the inner layer on xs (B, T, D); see `Layer.forward`."""
         check_array("xs", xs, ("B", "T", self.input_size))
         if lengths is not None:
@@ -192,11 +208,11 @@ class BatchFirst(_Wrapper):
     def backward(
         self,
         params: Params,
-        tape: Any,
+        tape: LayerTape,
         doutputs: Array | None = None,
-        dstate: Any = None,
+        dstate: LayerState | None = None,
         need_dxs: bool = True,
-    ) -> tuple[Array | None, Any, Params]:
+    ) -> tuple[Array | MaybeNone, AnyState, Params]:
         """Carry the gradient of outputs (B, T, H) back; see `Layer.backward`."""
         if doutputs is not None:
             doutputs = _time_first(doutputs)
@@ -270,11 +286,11 @@ class Dropout(_Wrapper):
         self,
         params: Params,
         xs: Array,
-        state0: Any = None,
+        state0: LayerState | None = None,
         lengths: Lengths = None,
         rng: Rng | DropoutMasks = None,
         keep_tape: bool = True,
-    ) -> tuple[Array, Any, Any]:
+    ) -> tuple[Array, AnyState, object]:
         """Run the inner layer between two masks; see `Layer.forward`.
 
         `DropoutMasks` instead of `rng` are used as they are.
@@ -297,11 +313,11 @@ class Dropout(_Wrapper):
     def backward(
         self,
         params: Params,
-        tape: Any,
+        tape: LayerTape,
         doutputs: Array | None = None,
-        dstate: Any = None,
+        dstate: LayerState | None = None,
         need_dxs: bool = True,
-    ) -> tuple[Array | None, Any, Params]:
+    ) -> tuple[Array | MaybeNone, AnyState, Params]:
         """Carry the gradient back through the same masks; see `Layer.backward`."""
         inner_tape, input_mask, output_mask = tape
         if doutputs is not None:

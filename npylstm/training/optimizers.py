@@ -471,7 +471,7 @@ def clip_by_global_norm(
     with np.errstate(invalid="ignore"):  # inf / inf
         norm = peak * xp.sqrt(((flat / peak[..., None]) ** 2).sum(axis=-1))
     scale = max_norm / xp.maximum(norm, max_norm)
-    clipped = {
+    clipped: dict[str, Array] = {
         name: g * scale.astype(g.dtype).reshape(networks + (1,) * (g.ndim - leading_axes))
         for name, g in grads.items()
     }

@@ -16,12 +16,17 @@ from npylstm import (
     RNNState,
     SequenceModel,
     Stack,
+    Stream,
     clip_by_global_norm,
     softmax_cross_entropy,
+    truncated_backward,
     unroll,
     unroll_backward,
 )
 from npylstm.analysis import gradient_check
+from npylstm.backend import Array
+from npylstm.cells import Cell
+from npylstm.sequence import BatchFirst, all_states
 from npylstm.training import Trainer
 
 x = np.ones((2, 3))
@@ -31,12 +36,26 @@ labels = np.zeros(2, np.int64)
 lstm, rnn, gru = LSTMCell(3, 4), RNNCell(3, 4), GRUCell(3, 4)
 params = lstm.init(0)
 model = SequenceModel(lstm, 2)
+layer, stack = Recurrent(lstm), Stack([lstm, RNNCell(4, 5)])
+both = Bidirectional(LSTMCell(3, 4), GRUCell(3, 4))
 
 # Right: not one of these may be refused.
 state, cache = lstm.forward(params, x, LSTMState(h, h))
 dx, dstate, grads = lstm.backward(params, cache, LSTMState(h, h))
 outputs, last, tape = unroll(lstm, params, xs)
 dxs, dstate0, grads = unroll_backward(lstm, params, tape, outputs)
+h_last: Array = last.h + last.c + dstate0.h
+unroll(lstm, params, xs, last, lengths=[5, 3])
+dxs, dstate0, grads = truncated_backward(lstm, params, tape, outputs, 2, 3, last)
+outputs, last_of_layer, tape_of_layer = layer.forward(params, xs, LSTMState(h, h))
+dxs = layer.backward(params, tape_of_layer, outputs, LSTMState(h, h))[0] * 2
+outputs, states, tape_of_layer = stack.forward(stack.init(0), xs, (LSTMState(h, h), RNNState(h)))
+c: Array = states[0].c
+outputs, states, tape_of_layer = both.forward(both.init(0), xs, (last, GRUState(h)))
+both.backward(both.init(0), tape_of_layer, need_dxs=False)
+unrolled_on_any: Cell = rnn
+outputs, any_state, any_tape = unroll(unrolled_on_any, params, xs)
+h_last = any_state.h
 loss, grads = model.loss_and_grads(model.init(0, np.float32), xs, labels)
 trainer = Trainer(model, RMSProp(), batch_size=2)
 
@@ -67,7 +86,38 @@ unroll(lstm, params, xs.tolist())  # wrong
 unroll(lstm, params, xs, lengths="5")  # wrong
 unroll(lstm, params, xs, lengths=[2.5])  # wrong
 unroll(lstm, params, xs, state_mask=0.5)  # wrong
+unroll(lstm, params, xs, "zeros")  # wrong
+unroll(lstm, params, xs, h)  # wrong
+unroll(lstm, params, xs, [h, h])  # wrong
+unroll(lstm, params, xs, (h, h))  # wrong
+unroll(lstm, params, xs, RNNState(h))  # wrong
+unroll(lstm, params, xs, {"h": h, "c": h})  # wrong
+unroll(lstm, params, xs, tape)  # wrong
+caches = unroll(lstm, params, xs, keep_tape=False)[2].caches  # wrong
+c = unroll(rnn, params, xs)[1].c  # wrong
 unroll_backward(lstm, params, tape, 1.0)  # wrong
+unroll_backward(lstm, params, last, outputs)  # wrong
+unroll_backward(lstm, params, tape, outputs, tape)  # wrong
+unroll_backward(lstm, params, tape, outputs, GRUState(h))  # wrong
+truncated_backward(lstm, params, tape, outputs, 2, 3, h)  # wrong
+truncated_backward(lstm, params, tape, outputs, "2", 3)  # wrong
+layer.forward(params, xs.tolist())  # wrong
+layer.forward(params, [xs])  # wrong
+layer.forward(params, xs, "zeros")  # wrong
+layer.forward(params, xs, h)  # wrong
+layer.forward(params, xs, tape)  # wrong
+layer.forward(params, xs, tape_of_layer)  # wrong
+layer.backward(params, tape, "ones")  # wrong
+layer.backward(params, tape, outputs, h)  # wrong
+layer.backward(params, tape_of_layer, outputs)[0].lower()  # wrong
+stack.forward(params, xs, [LSTMState(h, h), RNNState(h)])  # wrong
+stack.forward(params, xs, ("h", "c"))  # wrong
+stack.forward(params, xs, lengths="all")  # wrong
+stack.init(0, dtype=3.5)  # wrong
+BatchFirst(params)  # wrong
+Stream(lstm, params, state0="zeros")  # wrong
+Stream(lstm, params)([1.0, 2.0, 3.0])  # wrong
+all_states(lstm, params, xs, h)  # wrong
 Stack(LSTMCell(3, 4))  # wrong
 Stack([LSTMCell])  # wrong
 Bidirectional(lstm)  # wrong

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import MISSING, fields
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class AnyKernel(ABC):
         return type(cell) in cls.cells
 
     @classmethod
-    def obstacle(cls, cell: Any) -> str | None:
+    def obstacle(cls, cell: Cell) -> str | None:
         """Return which option of a cell the kernel can't run; None if it can run the cell."""
         for field in fields(cell):
             value, free = getattr(cell, field.name), field.name in (*FOR_INIT, *cls.covered)
@@ -91,10 +91,10 @@ class Kernel(AnyKernel):
     blocks: int
     extra_rows: int = 0
 
-    def __init__(self, cell: Any, params: Params) -> None:
+    def __init__(self, cell: Cell, params: Params) -> None:
         self.cell, self.params = cell, params
         self.networks: tuple[int, ...] = params["b"].shape[:-1]
-        self.dtype: np.dtype[Any] = params["b"].dtype
+        self.dtype: np.dtype[np.floating] = params["b"].dtype
 
     @abstractmethod
     def forward(self, state0: Sequence[Array]) -> tuple[ForwardStep, list[Array]]:

@@ -21,9 +21,10 @@ from typing import Any
 import numpy as np
 from numpy import add, matmul
 from numpy.lib.stride_tricks import as_strided
+from numpy.typing import DTypeLike
 
 from npylstm.backend import AnyArray, Array
-from npylstm.cells import Cell, Params
+from npylstm.cells import AnyState, Cell, Params, State
 from npylstm.sequence.kernels.base import Kernel
 from npylstm.sequence.kernels.workspace import borrow
 from npylstm.sequence.unroll import Lengths, alive_steps, check_gradients, networks_of
@@ -60,9 +61,9 @@ class FusedTape:
         self,
         params: Params,
         doutputs: Array | None = None,
-        dstate: Any = None,
+        dstate: State | None = None,
         need_dxs: bool = True,
-    ) -> tuple[Array | None, Any, Params]:
+    ) -> tuple[Array | None, AnyState, Params]:
         """Carry the loss gradient back; see `Layer.backward`. The tape is not changed."""
         T, B, networks = len(self.kept), self.us.shape[-1], self.us.shape[1:-2]
         check_gradients(self.cell, params, T, self.us[0].swapaxes(-1, -2), doutputs, dstate)
@@ -94,10 +95,10 @@ def run(
     cell: Cell,
     params: Params,
     xs: Array,
-    state0: Any,
+    state0: State,
     lengths: Lengths = None,
     keep_tape: bool = True,
-) -> tuple[Array, Any, FusedTape | None]:
+) -> tuple[Array, AnyState, FusedTape | None]:
     """Run a cell's kernel over a sequence.
 
     Parameters
@@ -160,10 +161,10 @@ def run(
 
 def _step_held(
     step: Callable[..., None],
-    skipped: Any,
+    skipped: AnyArray | None,
     before: Sequence[Array],
     after: Sequence[Array],
-    *arguments: Any,
+    *arguments: Array | None,
 ) -> None:
     """Make a step, forward or back, whose states are for sequences that skip it those before it."""
     held = [state.copy() for state in before]
@@ -326,12 +327,12 @@ def _skipped(lengths: Lengths, T: int, B: int) -> list[AnyArray | None]:
     return [None if row.all() else ~row for row in alive]
 
 
-def _state_of(cell: Cell, columns: Iterable[Array]) -> Any:
+def _state_of(cell: Cell, columns: Iterable[Array]) -> AnyState:
     """Return a state of the cell, in arrays (B, n) of its own, from columns (n, B)."""
     return type(cell.state_sizes)(*(a.swapaxes(-1, -2).copy() for a in columns))
 
 
-def _columns_of(kernel: Kernel, dstate: Any, B: int) -> list[Array]:
+def _columns_of(kernel: Kernel, dstate: State | None, B: int) -> list[Array]:
     """Return the gradients of a state (B, n) as new columns (n, B); zeros for None."""
     columns = [kernel.empty(size, B) for size in kernel.cell.state_sizes]
     for k, d in enumerate(columns):
@@ -339,7 +340,7 @@ def _columns_of(kernel: Kernel, dstate: Any, B: int) -> list[Array]:
     return columns
 
 
-def _entries(n: int, shape: tuple[int, ...], dtype: Any, keep: bool) -> Array:
+def _entries(n: int, shape: tuple[int, ...], dtype: DTypeLike, keep: bool) -> Array:
     """Return an array (n, *shape); its n entries share one memory unless they must be kept."""
     if keep:
         return borrow((n, *shape), dtype)

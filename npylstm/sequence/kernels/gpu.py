@@ -9,13 +9,13 @@ As in `npylstm.sequence.kernels.driver`, the loop here serves all cells; a `GPUK
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
-from npylstm.backend import Array, array_module
-from npylstm.cells import Cell, Params, mT
+from npylstm.backend import Array, CuPy, array_module
+from npylstm.cells import AnyState, Cell, Params, State, mT
 from npylstm.sequence.kernels.base import AnyKernel
 from npylstm.sequence.unroll import Lengths, alive_mask, check_gradients, networks_of
 
@@ -60,7 +60,7 @@ class GPUKernel(AnyKernel):
     forward: Code
     backward: Code
 
-    def __init__(self, cell: Any) -> None:
+    def __init__(self, cell: Cell) -> None:
         self.cell = cell
 
     @abstractmethod
@@ -99,13 +99,13 @@ class GPUTape:
         self,
         params: Params,
         doutputs: Array | None = None,
-        dstate: Any = None,
+        dstate: State | None = None,
         need_dxs: bool = True,
-    ) -> tuple[Array | None, Any, Params]:
+    ) -> tuple[Array | None, AnyState, Params]:
         """Carry the loss gradient back; see `Layer.backward`. The tape is not changed."""
         xs, hs, n = self.xs, self.states[0], self.kernel.blocks
         T = len(xs)
-        xp: Any = array_module(xs)  # NumPy has no ElementwiseKernel
+        xp: CuPy = array_module(xs)  # NumPy has no ElementwiseKernel
         check_gradients(self.cell, params, T, xs[0], doutputs, dstate)
         if doutputs is None:
             doutputs = xp.zeros((T, *(1,) * (xs.ndim - 1)), xs.dtype)
@@ -141,12 +141,12 @@ def run(
     cell: Cell,
     params: Params,
     xs: Array,
-    state0: Any,
+    state0: State,
     lengths: Lengths = None,
     keep_tape: bool = True,
-) -> tuple[Array, Any, GPUTape | None]:
+) -> tuple[Array, AnyState, GPUTape | None]:
     """Run a cell's kernel over a sequence; as `npylstm.sequence.kernels.driver.run`."""
-    xp: Any = array_module(xs)  # NumPy has no ElementwiseKernel
+    xp: CuPy = array_module(xs)  # NumPy has no ElementwiseKernel
     networks = networks_of(cell, params, xs, state0)
     kernel, n = kernel_type(cell), kernel_type.blocks
     missing = (1,) * (len(networks) + 3 - xs.ndim)
@@ -175,9 +175,10 @@ def run(
 
 
 @cache
-def _compiled(xp: Any, inputs: str, outputs: str, code: str) -> Any:
+def _compiled(xp: CuPy, inputs: str, outputs: str, code: str) -> Callable[..., None]:
     """Compile a kernel once for each library and code."""
-    return xp.ElementwiseKernel(inputs, outputs, code, "npylstm_step")
+    kernel: Callable[..., None] = xp.ElementwiseKernel(inputs, outputs, code, "npylstm_step")
+    return kernel
 
 
 def _blocks(a: Array, n: int) -> list[Array]:

@@ -1,9 +1,7 @@
 """The vanilla RNN's kernel on a GPU."""
 
-from typing import Any
-
 from npylstm.backend import Array
-from npylstm.cells import RNNCell
+from npylstm.cells import Cell, RNNCell
 from npylstm.sequence.kernels.gpu import GPUKernel
 
 FORWARD = (
@@ -33,7 +31,7 @@ class RNNOnGPU(GPUKernel):
     covered = ("activation",)
     blocks = 1
 
-    def __init__(self, cell: Any) -> None:
+    def __init__(self, cell: RNNCell) -> None:
         super().__init__(cell)
         self.forward, self.backward = (
             (inputs, outputs, code.format(**ACTIVATIONS[cell.activation]))
@@ -41,9 +39,9 @@ class RNNOnGPU(GPUKernel):
         )
 
     @classmethod
-    def obstacle(cls, cell: Any) -> str | None:
+    def obstacle(cls, cell: Cell) -> str | None:
         """Return which option has no kernel here: activations other than tanh and relu."""
-        if cell.activation not in ACTIVATIONS:
+        if isinstance(cell, RNNCell) and cell.activation not in ACTIVATIONS:
             return f"activation={cell.activation!r} has no fused kernel{cls.place}"
         return super().obstacle(cell)
 

@@ -1,13 +1,12 @@
 """The GRU's kernels: one for each place of the reset gate."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy import add, matmul, multiply, subtract, tanh
 
 from npylstm.backend import Array
-from npylstm.cells import GRUCell, Params, find_activation
+from npylstm.cells import Cell, GRUCell, Params, find_activation
 from npylstm.sequence.kernels.base import (
     BackwardStep,
     ForwardStep,
@@ -49,14 +48,14 @@ class GRUKernel(Kernel):
     covered = ("activation", "reset_after")
     blocks = 5
 
-    def __init__(self, cell: Any, params: Params) -> None:
+    def __init__(self, cell: GRUCell, params: Params) -> None:
         super().__init__(cell, params)
         self.D, self.H = cell.input_size, cell.hidden_size
         self.activation = find_activation(cell.activation)
         self.extra_rows = self.H
 
     @classmethod
-    def is_for(cls, cell: Any) -> bool:
+    def is_for(cls, cell: Cell) -> bool:
         """Return whether the cell is a GRU with the reset gate before the product."""
         return type(cell) is GRUCell and not cell.reset_after
 
@@ -88,7 +87,7 @@ class GRUKernel(Kernel):
 
         return step, []
 
-    def _mixing(self, B: int) -> Any:
+    def _mixing(self, B: int) -> Callable[[Array, Array, Array, Array, Array | None], None]:
         """Return the function that computes h, and the slopes that both places share."""
         not_u, gap, old = self.empty(self.H, B), self.empty(self.H, B), self.empty(self.H, B)
 
@@ -174,12 +173,12 @@ class GRUAfterKernel(GRUKernel):
                                                 and Σ_t [1; x] [dz_r; dz_u; dz_n]ᵀ
     """
 
-    def __init__(self, cell: Any, params: Params) -> None:
+    def __init__(self, cell: GRUCell, params: Params) -> None:
         super().__init__(cell, params)
         self.extra_rows = 0
 
     @classmethod
-    def is_for(cls, cell: Any) -> bool:
+    def is_for(cls, cell: Cell) -> bool:
         """Return whether the cell is a GRU with the reset gate after the product."""
         return type(cell) is GRUCell and cell.reset_after
 

@@ -1,7 +1,6 @@
 """The LSTM's kernel, with and without peepholes."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy import add, matmul, multiply, subtract, tanh
@@ -57,7 +56,7 @@ class LSTMKernel(Kernel):
     cells = (LSTMCell, LSTMVariant)
     covered = ("peepholes",)
 
-    def __init__(self, cell: Any, params: Params) -> None:
+    def __init__(self, cell: LSTMCell | LSTMVariant, params: Params) -> None:
         super().__init__(cell, params)
         self.peepholes: Array | None = None
         if PEEPHOLES[0] in params:

@@ -28,6 +28,7 @@ class RNNKernel(Kernel):
     cells = (RNNCell,)
     covered = ("activation",)
     blocks = 1
+    cell: RNNCell
 
     def forward(
         self,

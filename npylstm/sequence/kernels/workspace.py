@@ -6,11 +6,14 @@ arrays as the step before, so it is faster to use the same memory again.
 """
 
 from collections import deque
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
-Memory = np.ndarray[Any, np.dtype[np.uint8]]
+from npylstm.backend import AnyArray
+
+Memory: TypeAlias = NDArray[np.uint8]
 
 _idle: deque[Memory] = deque(maxlen=8)
 
@@ -29,10 +32,10 @@ class _Loan:
         idle.append(self.memory)
 
 
-def borrow(shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
+def borrow(shape: tuple[int, ...], dtype: DTypeLike) -> AnyArray:
     """Return an array with arbitrary contents, like `np.empty`, from idle memory if some fits."""
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    array: np.ndarray[Any, Any] = np.asarray(_Loan(_take(size)))[:size].view(dtype).reshape(shape)
+    array: AnyArray = np.asarray(_Loan(_take(size)))[:size].view(dtype).reshape(shape)
     return array
 
 
