@@ -508,14 +508,14 @@ MISTAKES = {
             "cell.backward(params, tape.caches[t], dstate)",
             "cell.backward(params, tape.caches[t - 1], dstate)",
         ),
-        ("stack(dxs[::-1]), dstate, total", "stack(dxs), dstate, total"),
+        ("stack(dxs[::-1]), dstate0, total", "stack(dxs), dstate0, total"),
         (
-            "        total = add_params(total, grads)\n        dstate = dstate_prev\n",
-            "        total = grads\n        dstate = dstate_prev\n",
+            "        total = add_params(total, grads)\n        dstate0 = dstate_prev\n",
+            "        total = grads\n        dstate0 = dstate_prev\n",
         ),
         (
-            "        total = add_params(total, grads)\n        dstate = dstate_prev\n",
-            "        total = add_params(total, grads)\n",
+            "        total = add_params(total, grads)\n        dstate0 = dstate_prev\n",
+            "        total = add_params(total, grads)\n        dstate0 = dstate\n",
         ),
         (
             "cell.zero_state(tape.caches[-1][0]) if dstate is None else dstate",
