@@ -204,9 +204,9 @@ MISTAKES = {
             "if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:",
             "if not isinstance(value, Integral) or value < 1:",
         ),
-        ("or (open_low and value == low)", ""),
-        ("or (open_high and value == high)", ""),
-        ("outside = finite and not low <= value <= high", "outside = False"),
+        ("        and not (open_low and value == low)\n", ""),
+        ("        and not (open_high and value == high)\n", ""),
+        ("        and low <= float(value) <= high\n", ""),
     ],
     "backend.py": [
         ("    if count == 0:\n", "    if count < 0:\n"),
