@@ -5,9 +5,14 @@
     python tests/mutation/run.py --jobs 4            four at a time
     python tests/mutation/run.py --sample 50         fifty of them, other ones every time
 
-Each is planted in a copy of its own; the working tree is not touched. The exit code is 1 if the
-tests pass over a mistake that is not listed as equivalent. At the end stand the slowest of those
-tests that were the first to notice nothing: what they cost, and may not be worth.
+Each is planted in a copy of its own; the working tree is not touched. First the tests run without
+a mistake, and pytest-cov records which lines each of them runs. The tests that run the spoiled
+lines are tried first, the quickest in front. If these pass, all tests of the file follow, because
+a test that starts another process leaves no record of what runs there.
+
+The exit code is 1 if the tests pass over a mistake that is not listed as equivalent. At the end
+stand the slowest of those tests that were the first to notice nothing: what they cost, and may not
+be worth.
 """
 
 import argparse
@@ -23,16 +28,25 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree import ElementTree
 
+import pytest
+from coverage import CoverageData
 from mistakes import EQUIVALENT, MISTAKES, TESTS
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 900
-"""Seconds after which the tests are stopped; a mistake that makes a loop endless is noticed too."""
-
 SETTINGS = {"OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
 """The tests of the sound tree leave compiled files, and the copies for the mistakes have them."""
+
+
+class Record(NamedTuple):
+    """What the tests did in the sound tree; a test is one case, `tests/test_x.py::test_y[case]`."""
+
+    seconds: dict[str, float]
+    """How long each test took."""
+    lines: CoverageData
+    """Which tests ran a line of a file."""
 
 
 def copy(tree: Path, folder: Path) -> None:
@@ -42,65 +56,90 @@ def copy(tree: Path, folder: Path) -> None:
     shutil.copy(tree / "setup.cfg", folder)
 
 
-def first_failure(tree: Path, names: Iterable[str], log: str = os.devnull) -> str:
-    """Run some tests in a tree, with a log in XML; return what failed first, or nothing."""
-    tests = [f"tests/test_{name}.py" for name in names]
+def files_of(names: Iterable[str]) -> list[str]:
+    """Return the files with the tests of these names."""
+    return [f"tests/test_{name}.py" for name in names]
+
+
+def first_failure(tree: Path, tests: list[str], patience: float | None = None) -> str:
+    """Run some tests in a tree; return what failed first, or nothing.
+
+    After `patience` seconds they are stopped: a mistake that makes a loop endless is noticed too.
+    """
     try:
         result = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "pytest",
-                "-x",
-                "-q",
-                "-p",
-                "no:cacheprovider",
-                f"--junitxml={log}",
-                *tests,
-            ],
+            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
             cwd=tree,
             env=os.environ | {"PYTHONPATH": str(tree), **SETTINGS},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=PATIENCE,
+            timeout=patience,
         )
     except subprocess.TimeoutExpired:
         return "the tests come to no end"
-    if result.returncode == 0:
-        return ""
+    if result.returncode in (pytest.ExitCode.OK, pytest.ExitCode.USAGE_ERROR):
+        return ""  # a usage error: the mistake does away with one of the cases
     failures = [line for line in result.stdout.splitlines() if line[:6] in ("FAILED", "ERROR ")]
     return failures[0] if failures else f"exit code {result.returncode}: {result.stderr[-200:]}"
 
 
-def plant(tree: Path, mistake: tuple[str, str, str]) -> str:
+def record(tree: Path, tests: list[str]) -> Record:
+    """Run the tests in the sound tree, where all must pass, and keep what they did."""
+    options = ["--cov=npylstm", "--cov-context=test", "--cov-report=", "--junitxml=log.xml"]
+    if failure := first_failure(tree, options + tests):
+        raise SystemExit(f"the tests fail without a mistake: {failure}")
+    seconds = {}
+    for case in ElementTree.parse(tree / "log.xml").iter("testcase"):
+        file = case.get("classname", "").replace(".", "/")
+        seconds[f"{file}.py::{case.get('name')}"] = float(case.get("time", 0))
+    lines = CoverageData(str(tree / ".coverage"))
+    lines.read()
+    return Record(seconds, lines)
+
+
+def likely(known: Record, path: Path, old: str, files: list[str]) -> list[str]:
+    """Return the tests in some files that run the code `old`, the quickest of a file in front."""
+    before, _, _ = path.read_text(encoding="utf-8").partition(old)
+    start = before.count("\n") + 1
+    tests_of = known.lines.contexts_by_lineno(str(path))
+    contexts = {c for n in range(start, start + old.count("\n") + 1) for c in tests_of.get(n, ())}
+    tests = {context.rpartition("|")[0] for context in contexts} & known.seconds.keys()
+    return [
+        test
+        for file in files
+        for test in sorted(tests, key=known.seconds.__getitem__)
+        if test.startswith(f"{file}::")
+    ]
+
+
+def plant(tree: Path, known: Record, mistake: tuple[str, str, str]) -> str:
     """Return what the tests of a file notice first in a copy of `tree` with the mistake in it."""
     file, old, new = mistake
+    files = files_of(TESTS[file])
+    first = likely(known, tree / "npylstm" / file, old, files)
+    patience = 60 + 5 * sum(s for test, s in known.seconds.items() if test.split("::")[0] in files)
     with tempfile.TemporaryDirectory() as folder:
         copy(tree, Path(folder))
         path = Path(folder, "npylstm", file)
         path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
-        return first_failure(Path(folder), TESTS[file])
-
-
-def seconds_of_tests(log: Path) -> dict[str, float]:
-    """Return how long each test function took, over all its cases: `test_x::test_name`."""
-    seconds: dict[str, float] = {}
-    for case in ElementTree.parse(log).iter("testcase"):
-        file = case.get("classname", "").rpartition(".")[-1]
-        name = f"{file}::{case.get('name', '').partition('[')[0]}"
-        seconds[name] = seconds.get(name, 0) + float(case.get("time", 0))
-    return seconds
+        for tests in filter(None, (first, files)):
+            if failure := first_failure(Path(folder), tests, patience):
+                return failure
+        return ""
 
 
 def print_idle_tests(seconds: dict[str, float], failures: list[str]) -> None:
     """Name the slowest tests that were the first to notice nothing."""
-    found = (re.search(r"(test_\w+)\.py::(\w+)", failure) for failure in failures)
-    busy = {f"{match[1]}::{match[2]}" for match in found if match}
-    idle = sorted((s, name) for name, s in seconds.items() if name not in busy)[::-1]
+    took: dict[str, float] = {}
+    for case, s in seconds.items():
+        test = case.partition("[")[0]
+        took[test] = took.get(test, 0) + s
+    busy = {match[0] for match in (re.search(r"tests/\w+\.py::\w+", f) for f in failures) if match}
+    idle = sorted((s, test) for test, s in took.items() if test not in busy)[::-1]
     print("the slowest tests that were the first to notice nothing:")
-    for taken, name in idle[:10]:
-        print(f"  {taken:6.1f} s  {name}")
+    for s, test in idle[:10]:
+        print(f"  {s:6.1f} s  {test}")
 
 
 def run(tree: Path, files: list[str], jobs: int, sample: int | None) -> int:
@@ -116,18 +155,16 @@ def run(tree: Path, files: list[str], jobs: int, sample: int | None) -> int:
         compile(source.replace(old, new), file, "exec")  # a syntax error would prove nothing
 
     began = time.monotonic()
-    names, log = sorted({name for file in files for name in TESTS[file]}), tree / "log.xml"
-    if failure := first_failure(tree, names, str(log)):
-        raise SystemExit(f"the tests fail without a mistake: {failure}")
+    known = record(tree, files_of(sorted({name for file in files for name in TESTS[file]})))
     verdicts: list[str] = []
     failures: list[str] = []
     with ThreadPoolExecutor(jobs) as pool:
         for mistake, failure in zip(
-            mistakes, pool.map(partial(plant, tree), mistakes), strict=True
+            mistakes, pool.map(partial(plant, tree, known), mistakes), strict=True
         ):
-            known = mistake in EQUIVALENT
+            missed = "equivalent" if mistake in EQUIVALENT else "SURVIVES"
             failures.append(failure)
-            verdicts.append("noticed" if failure else "equivalent" if known else "SURVIVES")
+            verdicts.append("noticed" if failure else missed)
             file, old, new = mistake
             print(
                 f"{verdicts[-1]:10} {file}: {old.strip()!r} -> {new.strip()!r} {failure}",
@@ -135,7 +172,7 @@ def run(tree: Path, files: list[str], jobs: int, sample: int | None) -> int:
             )
     sums = ", ".join(f"{verdicts.count(v)} {v}" for v in ("noticed", "equivalent", "SURVIVES"))
     print(f"{len(mistakes)} mistakes: {sums}; {time.monotonic() - began:.0f} s")
-    print_idle_tests(seconds_of_tests(log), failures)
+    print_idle_tests(known.seconds, failures)
     return verdicts.count("SURVIVES")
 
 
@@ -147,8 +184,9 @@ def main() -> int:
     parser.add_argument("--sample", type=int, metavar="N", help="only N of them, drawn anew")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        copy(ROOT, Path(folder))
-        return min(run(Path(folder), options.files, options.jobs, options.sample), 1)
+        tree = Path(folder).resolve()
+        copy(ROOT, tree)
+        return min(run(tree, options.files, options.jobs, options.sample), 1)
 
 
 if __name__ == "__main__":
