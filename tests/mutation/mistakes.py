@@ -3,7 +3,7 @@
 import around
 
 TESTS = {
-    "cells/activations.py": ["activations", "cells"],
+    "cells/activations.py": ["activations", "cells", "cells_variants"],
     "cells/initializers.py": ["initializers", "cells"],
     "models/losses.py": ["losses", "errors"],
     "training/optimizers.py": ["optimizers"],
