@@ -1,6 +1,7 @@
 """The mistakes to plant: what stands in the code, once, and what to write in its place."""
 
 import around
+import beside
 
 TESTS = {
     "cells/activations.py": ["activations", "cells", "cells_variants"],
@@ -837,8 +838,9 @@ EQUIVALENT: dict[tuple[str, str, str], str] = {
 }
 """Mistakes of the list above that are none, with the reason; no test can notice them."""
 
-for file, tests in around.TESTS.items():
-    TESTS.setdefault(file, tests)
-for file, more in around.MISTAKES.items():
-    MISTAKES.setdefault(file, []).extend(more)
-EQUIVALENT |= around.EQUIVALENT
+for more in (around, beside):
+    for file, tests in more.TESTS.items():
+        TESTS.setdefault(file, tests)
+    for file, changes in more.MISTAKES.items():
+        MISTAKES.setdefault(file, []).extend(changes)
+    EQUIVALENT |= more.EQUIVALENT
