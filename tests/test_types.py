@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_docs import PIECE, ROOT
 
 WRONG_CALLS = Path(__file__).parent / "typing" / "wrong_calls.py"
 
@@ -35,3 +36,15 @@ def test_every_wrong_call_is_refused_by_mypy(refused):
 
 def test_no_right_call_is_refused_by_mypy(refused):
     assert not refused - marked()
+
+
+def test_the_code_of_these_pages_passes_strict_mypy(tmp_path):
+    pytest.importorskip("mypy")
+    pages = [ROOT / "README.md", ROOT / "docs" / "develop.md"]
+    for page in pages:
+        pieces = [piece[piece.lastgroup] for piece in PIECE.finditer(page.read_text("utf-8"))]
+        (tmp_path / f"{page.stem}.py").write_text("\n".join(pieces), encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "."]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert said.returncode == 0, said.stdout + said.stderr
+    assert f"in {len(pages)} source files" in said.stdout

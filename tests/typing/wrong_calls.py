@@ -1,6 +1,7 @@
 """Calls that mypy must refuse, each marked; `tests/test_types.py` sees to it. Nothing runs them."""
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from npylstm import (
     Adam,
@@ -24,10 +25,57 @@ from npylstm import (
     unroll_backward,
 )
 from npylstm.analysis import gradient_check
-from npylstm.backend import Array
-from npylstm.cells import Cell
-from npylstm.sequence import BatchFirst, all_states
+from npylstm.backend import Array, Rng
+from npylstm.cells import AnyState, Cell, Params
+from npylstm.sequence import BatchFirst, Layer, LayerState, LayerTape, Lengths, all_states
 from npylstm.training import Trainer
+
+
+class Doubled(Layer):
+    """A layer of a user's own, around another."""
+
+    causal = True
+
+    def __init__(self, inside: Layer) -> None:
+        self.inside = inside
+
+    @property
+    def input_size(self) -> int:
+        return self.inside.input_size
+
+    @property
+    def output_size(self) -> int:
+        return self.inside.output_size
+
+    def init(self, rng: Rng = None, dtype: DTypeLike = np.float64) -> Params:
+        return self.inside.init(rng, dtype)
+
+    def zero_state(self, x: Array) -> AnyState:
+        return self.inside.zero_state(x)
+
+    def forward(
+        self,
+        params: Params,
+        xs: Array,
+        state0: LayerState | None = None,
+        lengths: Lengths = None,
+        rng: Rng = None,
+        keep_tape: bool = True,
+    ) -> tuple[Array, AnyState, object]:
+        outputs, state, tape = self.inside.forward(params, xs, state0, lengths, rng, keep_tape)
+        return 2 * outputs, state, tape
+
+    def backward(
+        self,
+        params: Params,
+        tape: LayerTape,
+        doutputs: Array | None = None,
+        dstate: LayerState | None = None,
+        need_dxs: bool = True,
+    ) -> tuple[Array | None, AnyState, Params]:
+        doutputs = None if doutputs is None else 2 * doutputs
+        return self.inside.backward(params, tape, doutputs, dstate, need_dxs)
+
 
 x = np.ones((2, 3))
 h = np.ones((2, 4))
@@ -56,6 +104,7 @@ both.backward(both.init(0), tape_of_layer, need_dxs=False)
 unrolled_on_any: Cell = rnn
 outputs, any_state, any_tape = unroll(unrolled_on_any, params, xs)
 h_last = any_state.h
+own = Stack([Doubled(layer)])
 loss, grads = model.loss_and_grads(model.init(0, np.float32), xs, labels)
 trainer = Trainer(model, RMSProp(), batch_size=2)
 
