@@ -1,5 +1,6 @@
 """What is observed of an answer at work: factors, dependence, pairs, and single formulas."""
 
+import math
 import time
 from functools import partial
 
@@ -9,7 +10,11 @@ from idioms import IDIOMS
 
 from npylstm.exercises import TASKS, check
 from npylstm.exercises.checker import _ask
+from npylstm.exercises.diagnosis.evidence import Evidence
+from npylstm.exercises.diagnosis.forms import FORMS, with_arguments
 from npylstm.exercises.diagnosis.observe import observations
+from npylstm.exercises.diagnosis.program import Program
+from npylstm.exercises.diagnosis.search import Found
 from npylstm.exercises.trials import reference_trials, split_gates
 
 
@@ -27,10 +32,13 @@ def slip(idiom, right, wrong):
 
 
 def observed(name, answer):
-    task = TASKS[name]
-    blocks = set(split_gates(task, reference_trials(name, 0)[0].right))
+    task, trials = TASKS[name], reference_trials(name, 0)
+    ask = partial(_ask, task, answer, 5.0)
+    answers = [split_gates(task, ask(trial.arguments(task))) for trial in trials]
+    evidence = Evidence(task, trials, answers, math.inf)
+    found = Found("", Program(with_arguments(task, FORMS[name][0]), evidence.right))
     with np.errstate(all="ignore"):
-        return list(observations(task, partial(_ask, task, answer, 5.0), blocks))
+        return list(observations(evidence, found, ask, set(evidence.right)))
 
 
 @pytest.mark.parametrize("idiom", IDIOMS)
@@ -39,8 +47,7 @@ def test_nothing_is_observed_of_a_right_answer(idiom):
     assert observed(name, function(text, name)) == []
 
 
-SLIPS = [
-    # factors
+FACTORS = [
     (
         "lstm_loop",
         "f[n] * (1 - f[n])",
@@ -58,6 +65,9 @@ SLIPS = [
     ("lstm_loop", "(1 - tc * tc)", "(1 - tc) * (1 - i[n])", "dc", "1 - tanh(c)"),
     ("gru_loop", "dh[k] * u[k] + drh", "dh[k] * (1-u[k])**2 + drh", "dh_prev", "(1 - u)^2 stands"),
     ("lstm_sequence", "dc_next = dc * f", "dc_next = dc * f * i * o", "dc", "i_t o_t is one too"),
+]
+
+SLIPS = [
     # dependence
     (
         "lstm_stacked",
@@ -75,11 +85,48 @@ SLIPS = [
 ]
 
 
+@pytest.mark.parametrize(("idiom", "right", "wrong", "place", "words"), FACTORS)
+def test_a_factor_is_named_and_certain_where_it_gives_the_numbers_of_every_trial(
+    idiom, right, wrong, place, words
+):
+    where, what, _ = check(*slip(idiom, right, wrong)).hints
+    assert place in where
+    assert words in what
+    assert "probably" not in where
+    assert "one row and one unit" not in what
+
+
 @pytest.mark.parametrize(("idiom", "right", "wrong", "place", "words"), SLIPS)
 def test_what_no_edit_gives_is_observed(idiom, right, wrong, place, words):
     where, what, _ = check(*slip(idiom, right, wrong)).hints
     assert place in where
     assert words in what
+
+
+def test_a_factor_that_another_slip_hides_is_only_likely():
+    name, answer = slip("lstm_loop", "(1 - tc * tc)", "(1 - tc) * (1 - i[n])")
+    result = check(name, lambda *a: tuple(np.sin(one) for one in answer(*a)))
+    assert "stands where" not in result.hint or "probably" in result.hint
+
+
+def test_what_depends_on_another_row_is_said_of_the_trials_own_inputs():
+    name, text = IDIOMS["lstm_loop"]
+    answer = function(text.replace("dcp[n] = d_c", "dcp[n] = (d_c + np.cos(dc[n - 1]))"), name)
+    said = [s for s in observed(name, answer) if "of the batch" in s.words]
+    assert [s.place for s in said] == ["dc_prev"]
+    few = [one.copy() for one in reference_trials(name, 0)[0].arguments(TASKS[name])]
+    before = answer(*few)[2]
+    few[1][-1] += 1
+    assert np.any(answer(*few)[2][0] != before[0])
+
+
+def test_a_pairing_that_is_certain_gives_the_numbers_of_every_trial():
+    name, text = IDIOMS["lstm_sequence"]
+    text = text.replace("xs[t]", "xs[t - 2 if t > 1 else t - 2 + len(xs)]")
+    (said,) = observed(name, function(text, name))
+    assert said.certain
+    assert not said.fact
+    assert "2 earlier than it should" in said.words
 
 
 def numerical(body):

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from npylstm.backend import AnyArray
+from npylstm.exercises.diagnosis.evidence import Evidence
 from npylstm.exercises.diagnosis.probe import Prober, joined, moved, upstream_of
+from npylstm.exercises.diagnosis.search import Found
 from npylstm.exercises.diagnosis.smallest import Ask
 from npylstm.exercises.diagnosis.statement import Statement, list_blocks, question_about
-from npylstm.exercises.tasks import Inputs, Size, Task
-from npylstm.exercises.trials import Outputs
+from npylstm.exercises.tasks import Inputs, Task
+from npylstm.exercises.trials import Outputs, Trial
 
-T, B = 4, 3
 FREE = ("x", "xs", "h_prev", "h0", "W_x", "W_h", "p_i", "p_f", "p_o")
 """Arguments that may be moved alone: a bias or an earlier step makes up for it."""
 
@@ -23,31 +24,43 @@ WEIGHTS = ("dW_x", "dW_h", "db", "dp_i", "dp_f", "dp_o")
 SHARED = ("W_x", "W_h", "b", "p_i", "p_f", "p_o")
 """What all rows and steps have in common."""
 
+FARTHEST = 5
+"""How many steps back a dependence is counted."""
 
-def dependence(task: Task, ask: Ask, left: set[str]) -> Iterator[Statement]:
-    """Make a statement on what moves and should not, or does not move and should."""
+
+def dependence(evidence: Evidence, _: Found, ask: Ask, left: set[str]) -> Iterator[Statement]:
+    """Make a statement on what moves and should not, or does not move and should.
+
+    It is made only if it holds for the inputs of every trial in which it can be seen.
+    """
+    task = evidence.task
     if "W_x" not in task.arguments:
         return
-    prober = Prober(task, ask, Size("", T=T if _steps(task) else 1, B=B, D=2, H=2))
-    first = prober.draw(0)
+    trials = [trial for trial in evidence.trials if not trial.size.edge]
+    several = [t for t in trials if t.size.B > 1 and (t.size.T > 2 or not _steps(task))]
+    facts = [_facts(Prober(task, ask, trial.size), trial, left) for trial in several]
+    for place, words in facts[0]:
+        blocks = set.intersection(*(one.get((place, words), set()) for one in facts))
+        if blocks:
+            question = question_about(words)
+            yield Statement(place, words, frozenset(blocks), question=question, fact=True)
+
+
+def _facts(prober: Prober, trial: Trial, left: set[str]) -> dict[tuple[str, str], set[str]]:
+    """Collect what holds for the inputs of a trial: the blocks by place and words."""
+    first = {name: trial.inputs[name] for name in prober.task.arguments}
     got = prober.got(first)
     if got is None:
-        return
-    before = {name: first[name] for name in SHARED if name in first}
-    other = {n: v for n, v in prober.draw(1, before).items() if n in task.arguments}
-    facts = [
+        return {}
+    other = prober.draw(1, {name: first[name] for name in SHARED if name in first})
+    together: dict[tuple[str, str], set[str]] = {}
+    for blocks, place, words in (
         *_of_steps(prober, first, other, got),
         *_of_rows(prober, first, other, got),
         *_of_arguments(prober, first, got),
-    ]
-    together: dict[tuple[str, str], set[str]] = {}
-    for blocks, place, words in facts:
+    ):
         together.setdefault((place, words), set()).update(blocks & left)
-    for (place, words), wrong in together.items():
-        if wrong:
-            yield Statement(
-                place, words, frozenset(wrong), question=question_about(words), fact=True
-            )
+    return together
 
 
 Fact = tuple[set[str], str, str]
@@ -74,7 +87,7 @@ def _of_steps(prober: Prober, first: Inputs, other: Inputs, got: Outputs) -> Ite
         return
     for name in [*upstream_of(prober.task), "xs"]:
         maps = []
-        for t in range(T):
+        for t in range(prober.size.T):
             change = first[name].copy()
             change[t] = other[name][t]
             both = _both(prober, first, got, {name: change})
@@ -98,11 +111,12 @@ def _by_step(changed: AnyArray) -> list[bool]:
 def _say_steps(name: str, block: str, mine: list[list[bool]], right: list[list[bool]]) -> str:
     if mine == right:
         return ""
+    T = len(mine)
     if len(mine[0]) == 1:
         enter = [t for t in range(T) if mine[t][0]]
         lacking = [t for t in range(T) if right[t][0] and not mine[t][0]]
-        return _few("step", f"of {name}", "t = ", enter, lacking, block)
-    for k in range(T - 1):
+        return _few("step", f"of {name}", enter, lacking, (T, block))
+    for k in range(min(T, FARTHEST) - 1):
         if mine == [[t - k <= s <= t for s in range(T)] for t in range(T)]:
             return f"{name} of a step reaches {block} of {_back(k)}, and no further"
         if block == "hs" and mine == [[t <= s <= t + k for s in range(T)] for t in range(T)]:
@@ -121,18 +135,24 @@ def _back(k: int) -> str:
 
 
 def _few(
-    noun: str, of: str, sign: str, enter: Sequence[int], lacking: list[int], block: str
+    noun: str, of: str, enter: Sequence[int], lacking: Sequence[int], among: tuple[int, str]
 ) -> str:
-    """Say which rows or steps enter a result, and which do not."""
+    """Say which rows or steps enter a result, and which do not, in words for any number of them."""
+    count, block = among
     if not lacking or not enter:
         return ""
-    numbers = enter if len(enter) == 1 else lacking
     name = block.partition("[")[0]
-    shown = joined(f"{sign}{k}" for k in numbers)
     if len(enter) == 1:
-        return f"{noun} {shown} {of} alone enters {name}".replace("  ", " ")
-    noun, verb = (noun, "does") if len(numbers) == 1 else (f"{noun}s", "do")
-    return f"{noun} {shown} {of} {verb} not enter {name}".replace("  ", " ")
+        return f"{_which(noun, enter[0], count)} {of} alone enters {name}"
+    if len(lacking) == 1:
+        return f"{_which(noun, lacking[0], count)} {of} does not enter {name}"
+    if list(lacking) == list(range(lacking[0], count)):
+        return f"nothing {of} from {noun} {lacking[0]} on enters {name}"
+    return f"{noun}s {joined(map(str, lacking))} {of} do not enter {name}"
+
+
+def _which(noun: str, number: int, count: int) -> str:
+    return f"the last {noun}" if number == count - 1 > 0 else f"{noun} {number}"
 
 
 # ---------------------------------------------------------------- rows
@@ -140,7 +160,7 @@ def _few(
 
 def _of_rows(prober: Prober, first: Inputs, other: Inputs, got: Outputs) -> Iterator[Fact]:
     maps = []
-    for row in range(B):
+    for row in range(prober.size.B):
         change = {}
         for name in first.keys() - set(SHARED):
             axis = 1 if first[name].ndim == 3 else 0
@@ -167,13 +187,15 @@ def _by_row(block: str, changed: AnyArray) -> list[bool]:
 def _say_rows(block: str, mine: list[list[bool]], right: list[list[bool]]) -> str:
     if mine == right:
         return ""
+    B = len(mine)
     if len(mine[0]) == 1:
         enter = [r for r in range(B) if mine[r][0]]
         lacking = [r for r in range(B) if right[r][0] and not mine[r][0]]
-        return _few("row", "of the batch", "", enter, lacking, block)
+        return _few("row", "of the batch", enter, lacking, (B, block))
     stray = [(r, s) for r in range(B) for s in range(B) if mine[r][s] and not right[r][s]]
     if stray:
-        return f"row {stray[0][1]} of it depends on row {stray[0][0]} of the batch, and should not"
+        source, row = min(stray, key=lambda pair: (pair[1] == 0, pair[1], pair[0]))
+        return f"row {row} of it depends on row {source} of the batch, and should not"
     still = [r for r in range(B) if not mine[r][r]]
     if still and len(still) < B:
         return f"row {joined(map(str, still))} of it does not depend on that row of the batch"

@@ -4,13 +4,17 @@ With one upstream gradient and one path on, a gradient is often a product of pow
 quantities of a step. Its logarithm is linear in the exponents, which a few dozen calls give.
 """
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from npylstm.backend import Array
+from npylstm.exercises.diagnosis.confirm import written_in
+from npylstm.exercises.diagnosis.evidence import Evidence
 from npylstm.exercises.diagnosis.probe import Prober, joined, only, upstream_of
+from npylstm.exercises.diagnosis.search import Found
 from npylstm.exercises.diagnosis.smallest import Ask
 from npylstm.exercises.diagnosis.statement import (
     Statement,
@@ -49,6 +53,8 @@ class Term:
         Whether it comes from a later step.
     words : str
         What differs from the right one.
+    templates : tuple of str
+        What becomes of the value {v} of the line where it happens.
     """
 
     block: str
@@ -57,10 +63,12 @@ class Term:
     path: str
     carried: bool
     words: str
+    templates: tuple[str, ...]
 
 
-def factors(task: Task, ask: Ask, left: set[str]) -> Iterator[Statement]:
+def factors(evidence: Evidence, found: Found, ask: Ask, left: set[str]) -> Iterator[Statement]:
     """Make a statement on every factor that is another one than in the right solution."""
+    task = evidence.task
     if not task.forward or task.name == "softmax_cross_entropy":
         return
     terms = [term for term in _terms(task, ask) if term.block in left]
@@ -71,14 +79,19 @@ def factors(task: Task, ask: Ask, left: set[str]) -> Iterator[Statement]:
         groups.setdefault(term.words, []).append(term)
     for words, group in sorted(groups.items(), key=lambda pair: -len(pair[1])):
         place, symbol = _place(task, group)
-        yield Statement(
+        statement = Statement(
             place,
-            f"{_part(task, group)}{words} ({ONE_UNIT})",
+            f"{_part(task, group)}{words}",
             frozenset(term.block for term in group),
             equation_of(task, symbol),
             question_about(words),
-            fact=True,
         )
+        sent = {term.upstream for term in group}
+        upstream = sent.pop() if len(sent) == 1 and sent < {*upstream_of(task)} else ""
+        templates = dict.fromkeys(t for term in group for t in term.templates)
+        statement = written_in(evidence, found, statement, templates, upstream)
+        seen = "" if statement.certain else f" ({ONE_UNIT})"
+        yield replace(statement, words=statement.words + seen)
 
 
 def _part(task: Task, group: list[Term]) -> str:
@@ -223,12 +236,16 @@ def _compare(
         mine, theirs = (np.array([one[label] for one in many]) for many in (got, right))
         if np.allclose(mine, theirs, rtol=1e-6, atol=1e-12):
             continue
-        words = _difference(_fit(quantities, mine), _fit(quantities, theirs), upstream)
+        products = _fit(quantities, mine), _fit(quantities, theirs)
+        words = _difference(*products, upstream)
         if words:
             block, gate, at = label
+            carried = "dhs" in settings[0] and at != step
+            steps = (step, step - 1) if carried else (step,)
+            templates = tuple(filter(None, (_template(*products, now) for now in steps)))
             if "dhs" in settings[0]:
                 words = _by_time(words, step)
-            yield Term(block, gate, upstream, path, "dhs" in settings[0] and at != step, words)
+            yield Term(block, gate, upstream, path, carried, words, templates)
 
 
 # ---------------------------------------------------------------- quantities and exponents
@@ -299,6 +316,50 @@ def _fit(quantities: list[dict[str, float]], values: Array) -> Exponents | None:
         return None
     exponents = {name: float(p) for name, p in zip(names, powers, strict=True) if p}
     return exponents | {"constant": constant * float(signs[0])}
+
+
+# ---------------------------------------------------------------- lines
+
+NOW = {"cs": "c", "hs": "h"} | {gate: gate for gate in "ifog"}
+BEFORE = {"cs": "c_prev", "hs": "h_prev"}
+"""What a form calls the quantities of the step that it is at, and of the step before."""
+
+
+def _template(mine: Exponents | None, right: Exponents | None, now: int) -> str:
+    """Tell what becomes of the value {v} of a line in step `now`; empty where it can't be told."""
+    if mine is None or right is None:
+        return ""
+    if "0" in mine:
+        return "0 * ({v})"
+    added = "0" in right
+    constant = mine["constant"] / (1.0 if added else right["constant"])
+    powers = {n: mine.get(n, 0.0) - (not added) * right.get(n, 0.0) for n in mine | right}
+    for name in ("constant", "0"):
+        powers.pop(name, None)
+    factors = [f"({_expression(name, now)})**{p:g}" for name, p in powers.items() if p]
+    if any("W_" in factor for factor in factors):
+        return ""
+    sign = "+" if added else "*"
+    body = f"({{v}}) {sign} {' * '.join([repr(constant), *factors])}"
+    names = ", ".join(sorted(set(re.findall(r"(?<![\w.])[a-z]\w*(?![\w.(\[])", body)) - {"v"}))
+    return f"(lambda {names}: {body})(*map(_inside, ({names},)))" if names else body
+
+
+def _expression(quantity: str, now: int) -> str:
+    """Write a quantity in the names of a form, that of a sequence at the step `now`."""
+    text = quantity.replace("tanh²", "tanh").replace("tanh(", "np.tanh(").replace("²", "**2")
+    if quantity != quantity.replace("tanh²", ""):
+        text += "**2"
+
+    def of_step(match: re.Match[str]) -> str:
+        name, step = match[1], int(match[2]) - now
+        known = {0: NOW, -1: BEFORE}.get(step, {})
+        if name in known:
+            return known[name]
+        at = f"[min(max(t + {step}, 0), T - 1)]"
+        return f"{name}{at}" if len(name) > 1 else f"columns(gates{at}, 4)[{'ifog'.index(name)}]"
+
+    return re.sub(r"(\w+)\[(\d)\]", of_step, text)
 
 
 # ---------------------------------------------------------------- words

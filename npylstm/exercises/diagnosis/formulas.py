@@ -7,45 +7,47 @@ from typing import Any
 import numpy as np
 
 from npylstm.backend import Array
-from npylstm.exercises.diagnosis.compare import close
+from npylstm.exercises.diagnosis.evidence import Evidence
 from npylstm.exercises.diagnosis.probe import joined
+from npylstm.exercises.diagnosis.search import Found
 from npylstm.exercises.diagnosis.smallest import Ask
 from npylstm.exercises.diagnosis.statement import Statement, equation_of, question_about
-from npylstm.exercises.tasks import SIZES, Inputs, Task, recorded
+from npylstm.exercises.tasks import Inputs, Task, recorded
 from npylstm.exercises.trials import Outputs
-
-DRAWS = 3
 
 Formula = Callable[[Inputs, Outputs], Any]
 """What a result would be: from the arguments, and the other results of the answer."""
 
 
-def formulas(task: Task, ask: Ask, left: set[str]) -> Iterator[Statement]:
+def formulas(evidence: Evidence, _: Found, ask: Ask, left: set[str]) -> Iterator[Statement]:
     """Make a statement on the formula of an exercise that has one."""
+    task = evidence.task
     if task.name == "numerical_gradient":
-        yield from _differences(task, ask)
+        yield from _differences(evidence, ask)
     elif task.name.startswith("rmsprop_step"):
-        yield from _matching(task, ask, {"ms": _mean_squares(), "param": _steps(task)}, left)
+        yield from _matching(evidence, {"ms": _mean_squares(), "param": _steps(task)}, left)
     elif task.name == "clip_by_global_norm":
-        yield from _matching(task, ask, {"norm": NORMS}, left)
+        yield from _matching(evidence, {"norm": NORMS}, left)
 
 
 # ---------------------------------------------------------------- differences
 
 
-def _differences(task: Task, ask: Ask) -> Iterator[Statement]:
-    """Look at the points where f is called."""
-    inputs = task.inputs(np.random.default_rng(3), SIZES[0])
-    f, points = recorded(inputs["f"])
-    x, h = inputs["x"], inputs["h"]
-    ask([f, x, h])
-    words = _say_points([(point - x) / h for point in points])
-    if words:
+def _differences(evidence: Evidence, ask: Ask) -> Iterator[Statement]:
+    """Look at the points where f is called, in every trial."""
+    said = set()
+    for trial in evidence.trials:
+        f, points = recorded(trial.inputs["f"])
+        x, h = trial.inputs["x"], trial.inputs["h"]
+        ask([f, x, h])
+        said.add(_say_points([(point - x) / h for point in points]))
+    words = said.pop()
+    if words and not said:
         yield Statement(
             "the points where f is called",
             words,
             frozenset({"gradient"}),
-            equation_of(task, "df"),
+            equation_of(evidence.task, "df"),
             question_about(words),
             fact=True,
         )
@@ -73,26 +75,23 @@ def _say_points(moves: list[Array]) -> str:
 
 
 def _matching(
-    task: Task, ask: Ask, candidates: Mapping[str, Mapping[str, Formula]], left: set[str]
+    evidence: Evidence, candidates: Mapping[str, Mapping[str, Formula]], left: set[str]
 ) -> Iterator[Statement]:
-    """Find the one formula that gives a result on several draws."""
-    drawn = [task.inputs(np.random.default_rng(k), size) for k, size in enumerate(SIZES[:DRAWS])]
-    answers = [ask([inputs[name] for name in task.arguments]) for inputs in drawn]
+    """Find the one formula that gives a result in every trial."""
     for block in candidates.keys() & left:
         for words, formula in candidates[block].items():
             if words and all(
-                answer is not None
-                and block in answer
-                and close(answer[block], np.asarray(formula(inputs, answer)), 1e-9)
-                for inputs, answer in zip(drawn, answers, strict=True)
+                evidence.same(number, block, np.asarray(formula(trial.inputs, answer), float))
+                for number, (trial, answer) in enumerate(
+                    zip(evidence.trials, evidence.answers, strict=True)
+                )
             ):
                 yield Statement(
                     block,
                     words,
                     frozenset({block}),
-                    equation_of(task, block),
+                    equation_of(evidence.task, block),
                     question_about(words),
-                    fact=True,
                 )
                 break
 

@@ -4,41 +4,54 @@ Only one row or step of x or h is other than zero, and only one row or step of w
 gradient is carried from step to step. So each call asks for one pair.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
-from npylstm.backend import AnyArray
+from npylstm.backend import AnyArray, Array
+from npylstm.exercises.diagnosis.confirm import predicted
+from npylstm.exercises.diagnosis.evidence import Evidence
 from npylstm.exercises.diagnosis.probe import Prober, joined, only
+from npylstm.exercises.diagnosis.search import Found
 from npylstm.exercises.diagnosis.smallest import Ask
 from npylstm.exercises.diagnosis.statement import Statement, question_about
 from npylstm.exercises.tasks import Inputs, Size, Task
+from npylstm.exercises.trials import Outputs, Trial, name_outputs, split_gates
 
-COUNT = 4
+COUNT = 5
 CLOSED = -800.0
 """Bias of a forget gate that keeps nothing."""
 
 
-def pairing(task: Task, ask: Ask, left: set[str]) -> Iterator[Statement]:
+def pairing(evidence: Evidence, _: Found, ask: Ask, left: set[str]) -> Iterator[Statement]:
     """Make a statement on every weight gradient that joins what does not belong together."""
+    task = evidence.task
     if not {"dW_x", "dW_h"} <= set(task.outputs):
         return
     for operand, result in RESULTS.items():
         blocks = {block for block in left if block.startswith(result)}
         if not blocks:
             continue
-        if "dhs" in task.arguments:
-            words = _say(operand, "step", *_steps(task, ask, operand))
-        else:
-            words = _say(operand, "row", *_rows(task, ask, operand))
+        steps = "dhs" in task.arguments
+        maps = (_steps if steps else _rows)(task, ask, operand)
+        words, pattern = _say(operand, "step" if steps else "row", *maps)
         if words:
-            yield Statement(
-                result, words, frozenset(blocks), question=question_about(words), fact=True
-            )
+            question = question_about(words)
+            statement = Statement(result, words, frozenset(blocks), question=question)
+            statement = predicted(evidence, statement, partial(_predict, task, operand, pattern))
+            seen = "" if statement.certain else ON_SMALL
+            yield replace(statement, words=words + seen)
 
 
 RESULTS = {"x": "dW_x", "h": "dW_h", "": "db"}
 """Which gradient joins dz to what; in that of the bias it stands alone."""
+
+ON_SMALL = f" (with {COUNT} of them)"
+
+Pattern = Callable[[AnyArray, AnyArray, int], AnyArray]
+"""Whether n of an operand meets m of so many of dz."""
 
 Map = AnyArray | None
 """Whether row or step n of x or h meets row or step m of dz; None where it can't be told."""
@@ -100,29 +113,78 @@ def _maps(prober: Prober, result: str, settings: list[list[Inputs]]) -> tuple[Ma
     return np.reshape(mine, shape), np.reshape(right, shape)
 
 
-def _say(operand: str, unit: str, mine: Map, right: Map) -> str:
+def _shifted(k: int, wraps: bool) -> Pattern:
+    return lambda n, m, count: (n % count == (m + k) % count) if wraps else (n == m + k)
+
+
+def _moved(k: int) -> str:
+    when = "later" if k > 0 else "earlier"
+    return f"{{operand}} of one {{unit}} meets dz of another, {abs(k)} {when} than it should"
+
+
+PATTERNS: tuple[tuple[str, Pattern], ...] = (
+    (
+        "every {unit} of {operand} meets every {unit} of dz, as where sums are multiplied",
+        lambda n, m, _: (n >= 0) & (m >= 0),
+    ),
+    *((_moved(k), _shifted(k, wraps)) for k in (1, -1, 2, -2) for wraps in (False, True)),
+    (
+        "at the first {unit}, dz meets {operand} of the last one",
+        lambda n, m, count: (n == m) & (m > 0) | (n == count) & (m == 0),
+    ),
+    (
+        "the {unit}s of {operand} meet those of dz in reverse order",
+        lambda n, m, count: n == count - 1 - m,
+    ),
+    (
+        "the {unit}s of {operand} meet those of dz in reverse order",
+        lambda n, m, count: n == count - m,
+    ),
+)
+"""Wrong ways to pair that have a name."""
+
+
+def _say(operand: str, unit: str, mine: Map, right: Map) -> tuple[str, Pattern | None]:
     """Name the pattern of a map; empty where it is right, or none that has a name."""
     if mine is None or right is None or np.array_equal(mine, right):
-        return ""
-    if mine.all():
-        return f"every {unit} of {operand} meets every {unit} of dz, as where sums are multiplied"
+        return "", None
+    for words, pattern in PATTERNS if operand else ():
+        if np.array_equal(mine, _meeting(pattern, len(mine), COUNT)):
+            return words.format(operand=operand, unit=unit), pattern
     lacking = np.flatnonzero((right & ~mine).any(axis=0))
     if mine.any() and not (mine & ~right).any():
         said = joined(f"{unit} {k}" for k in lacking)
-        return f"dz of {said} does not enter {RESULTS[operand]}"
-    n, m = np.indices(mine.shape)
-    for k in (1, -1, 2, -2):
-        when = "later" if k > 0 else "earlier"
-        for pattern in (n == m + k, n % COUNT == (m + k) % COUNT):
-            if np.array_equal(mine, pattern):
-                return (
-                    f"{operand} of one {unit} meets dz of another, {abs(k)} {when} than it should"
-                )
-    if np.array_equal(mine, (n == m) & (m > 0) | (n == COUNT) & (m == 0)):
-        return f"at the first {unit}, dz meets {operand} of the last one"
-    if any(np.array_equal(mine, n == last - m) for last in (COUNT - 1, COUNT)):
-        return f"the {unit}s of {operand} meet those of dz in reverse order"
+        return f"dz of {said} does not enter {RESULTS[operand]}", None
     stray = np.argwhere(mine & ~right)
     if operand == "x" and len(stray):
-        return f"{unit} {stray[0][0]} of x meets {unit} {stray[0][1]} of dz"
-    return ""
+        return f"{unit} {stray[0][0]} of x meets {unit} {stray[0][1]} of dz", None
+    return "", None
+
+
+def _predict(task: Task, operand: str, pattern: Pattern | None, trial: Trial) -> Outputs:
+    """Give the right results with the operand paired as the pattern has it.
+
+    x and, in an LSTM, the states before a step enter the gradients of their weights alone.
+    """
+    inputs = dict(trial.inputs)
+    if pattern and "hs" in inputs and operand == "h":
+        states = _together(
+            pattern, np.concatenate([inputs["h0"][None], inputs["hs"]]), trial.size.T
+        )
+        inputs |= {"h0": states[0], "hs": np.concatenate([states[1:], inputs["hs"][-1:]])}
+    elif pattern:
+        name = {"x": "xs" if "xs" in inputs else "x", "h": "h_prev"}[operand]
+        inputs[name] = _together(pattern, inputs[name], len(inputs[name]))
+    value = task.solution(*(inputs[name] for name in task.arguments))
+    return split_gates(task, name_outputs(task, value))
+
+
+def _together(pattern: Pattern, values: Array, count: int) -> Array:
+    """Add up for every m the values that it meets."""
+    return np.tensordot(_meeting(pattern, len(values), count).T.astype(float), values, axes=1)
+
+
+def _meeting(pattern: Pattern, rows: int, count: int) -> AnyArray:
+    """Write out which n of so many rows meets which m."""
+    n, m = np.arange(rows).reshape(-1, 1), np.arange(count).reshape(1, -1)
+    return pattern(n, m, count)

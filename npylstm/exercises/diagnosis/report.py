@@ -77,7 +77,7 @@ def diagnose(
         known = find_mistakes(task, trials, answers, deadline + PAIR_SECONDS)
         if known:
             return _tell([_known(task, slip) for slip in known], set())
-    for more in (moved_or_multiplied(evidence, left), observations(task, ask, left)):
+    for more in (moved_or_multiplied(evidence, left), observations(evidence, best, ask, left)):
         left = _add(statements, more, left)
     return _tell(statements, left) if statements else _unknown(task, ask)
 

@@ -32,7 +32,7 @@ class Found:
 def search(evidence: Evidence, program: Program) -> Found:
     """Find the slips: one that explains all, else one after the other, the plausible first."""
     found = Found(program.text, program)
-    lines = _lines(evidence, found)
+    lines = open_lines(evidence, found)
     for likely in (True, False):
         group = [line for line in lines if _fits(evidence, program, line[0]) == likely]
         for costs in COSTS:
@@ -42,7 +42,7 @@ def search(evidence: Evidence, program: Program) -> Found:
     for costs in COSTS:
         tried: set[str] = set()
         while len(found.made) < MOST and not evidence.wrong <= found.explained | tried:
-            lines = _lines(evidence, found)
+            lines = open_lines(evidence, found)
             target = min(
                 sorted(evidence.wrong - found.explained - tried),
                 key=lambda block: sum(block in reach for _, reach in lines),
@@ -82,7 +82,7 @@ def _next(
     return Found(found.form, program, (*found.made, edit), explained, (*found.each, new))
 
 
-def _lines(evidence: Evidence, found: Found) -> list[tuple[Line, set[str]]]:
+def open_lines(evidence: Evidence, found: Found) -> list[tuple[Line, set[str]]]:
     """List the lines that reach nothing that is right; of equals, what comes later first."""
     used = {edit.line.number for edit in found.made}
     lines = []

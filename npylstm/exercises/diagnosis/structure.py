@@ -157,7 +157,7 @@ def _other(evidence: Evidence, block: str) -> str:
                 return f"the numbers of {other}"
     for name in evidence.task.arguments:
         values = [trial.inputs[name] for trial in evidence.trials]
-        if np.shape(values[0]) == shape and isinstance(values[0], np.ndarray):
+        if isinstance(values[0], np.ndarray) and values[0].shape == shape:
             given = zip(evidence.answers, values, evidence.floors, strict=True)
             if all(close(answer[block], value, floor) for answer, value, floor in given):
                 return f"the argument {name} itself"
