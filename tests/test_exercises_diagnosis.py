@@ -92,6 +92,9 @@ def test_a_right_answer_in_an_idiom_of_students_is_right(idiom, seed):
 
 # ---------------------------------------------------------------- slips that no catalogue holds
 
+CUT = "dW[:len(W_x)], dW[len(W_x):]"
+CUT_COLUMNS = "du[:, H:], du[:, :H]"
+
 INTERLEAVED = "np.stack([a_i, a_f, a_o, a_g], axis=1).ravel()"
 
 SLIPS = [
@@ -115,6 +118,9 @@ SLIPS = [
     ("lstm_sequence", "dc * f\n", "dc * gates[t - 1, :, H:2*H]\n", "f in the dc carried", "t - 1"),
     ("softmax_rows", "log_p[rows, labels]", "log_p[:, labels]", "loss", "labels of all rows"),
     ("softmax_rows", "(p - y)", "p * (1 - p)", "dlogits", "slope of p"),
+    ("lstm_stacked", CUT_COLUMNS, "du[:, :-H], du[:, -H:]", "dx and dh_prev", "stacked with h"),
+    ("lstm_sequence", CUT, "dW[H:], dW[:H]", "dW_x and dW_h", "stacked with x before h"),
+    ("lstm_loop", "np.zeros_like(x)", "np.zeros(x.shape, int)", "dx", "truncated towards zero"),
     ("jacobians", "range(t + 1, T)", "range(t, T)", "the steps of the product", "in place of 1"),
 ]
 
@@ -176,6 +182,47 @@ def test_the_right_numbers_in_another_order_are_told_to_be_that():
         return *rest, dW_x, dW_h, db.reshape(4, -1).T.ravel()
 
     assert "interleaved" in check("lstm_cell_backward", answer).hints[1]
+
+
+def test_whole_numbers_are_told_beside_another_slip_in_the_same_result():
+    name, text = IDIOMS["lstm_loop"]
+    text = text.replace("np.zeros_like(x)", "np.zeros(x.shape, int)").replace(
+        "W_x @ a", "2 * W_x @ a"
+    )
+    result = check(name, function(text, name))
+    assert "truncated towards zero" in result.hint
+    assert "And a second one. Mistake at dx: counted twice" in result.hint
+
+
+def test_whole_numbers_on_the_way_to_all_results_are_told():
+    empty = "np.empty((len(x), 4 * H))"
+    where, what, _ = check(*slip("lstm_stacked", empty, f"{empty[:-1]}, int)")).hints
+    assert "dz, the columns" in where
+    assert "array of whole numbers, which truncates them" in what
+    assert "another cause" not in what
+
+
+def test_whole_numbers_of_x_that_stay_whole_are_told():
+    def answer(f, x, h):
+        gradient = np.zeros_like(x)
+        for k in np.ndindex(x.shape):
+            up, down = x.astype(float), x.astype(float)
+            up[k], down[k] = x[k] + h, x[k] - h
+            gradient[k] = (f(up) - f(down)) / (2 * h)
+        return 1.0 * gradient
+
+    what = check("numerical_gradient", answer).hints[1]
+    assert "at the array of the gradient: it has the dtype of x" in what
+
+
+def test_right_numbers_in_the_wrong_places_are_told_to_be_that():
+    right = plant("train")
+
+    def answer(*arguments):
+        params, losses = right(*arguments)
+        return params, np.concatenate([losses[1:4], 0 * losses[:-3]])
+
+    assert "entry 0 holds what belongs in entry 1" in check("train", answer).hint
 
 
 RNN_FORWARD_ONCE = """

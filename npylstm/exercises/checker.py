@@ -368,18 +368,20 @@ def _diagnose(
     ask: Ask,
 ) -> tuple[tuple[str, str, str], tuple[str, ...]]:
     """Give the hints for wrong numbers, and the names of the known mistakes in them."""
-    unusable = [
-        f"It returns {label} as {block.note}."
+    unusable = {
+        label.partition("[")[0] if task.gates else label: block.note
         for label, block in blocks.items()
         if "expected floating-point" in block.note
-    ]
-    if unusable:
-        return (" ".join(unusable),) * 3, ()
+    }
+    remark = "".join(f"It returns {name} as {note}. " for name, note in unusable.items())
+    if any("int" not in note for note in unusable.values()):
+        return (remark.strip(),) * 3, ()
     try:
         diagnosis = diagnose(task, trials, answers, ask)
     except Exception:  # a hint that fails must not cost the verdict
-        return ("Not explained: see the table for what is wrong.",) * 3, ()
-    return diagnosis.hints, diagnosis.mistakes
+        return (f"{remark}Not explained: see the table for what is wrong.",) * 3, ()
+    first, second, third = (remark + said for said in diagnosis.hints)
+    return (first, second, third), diagnosis.mistakes
 
 
 def _ask(task: Task, answer: Function, time_limit: float, arguments: list[Any]) -> Outputs | None:

@@ -44,6 +44,12 @@ def agree(got: Outputs, other: Outputs) -> bool:
     return got.keys() == other.keys() and all(close(got[name], other[name], floor) for name in got)
 
 
+def truncated(got: Array, other: Array) -> bool:
+    """Return whether whole numbers are others truncated towards zero, up to rounding."""
+    nearly = abs(got - other) < TOLERANCE
+    return got.shape == other.shape and bool(np.all(nearly | (got == np.trunc(other))))
+
+
 def close(got: Array, other: Array, floor: float) -> bool:
     """Return whether two results are the same up to rounding; below the floor counts as zero."""
     if got.dtype.kind != "f":

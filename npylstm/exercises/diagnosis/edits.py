@@ -38,6 +38,7 @@ FUNCTIONS = (
         ("(1.0 + 0 * {v})", "{v} missing", 1),
         ("(0 * {v})", "zero in place of {v}", 2),
         ("np.sqrt(abs({v}))", "root of {v}", 2),
+        ("np.trunc({v})", "{v} truncated to whole numbers", 1),
         ("1 / {v}", "divided by {v}, not multiplied", 2),
         ("(1 + {v})", "one added to {v}", 2),
     ),
@@ -49,6 +50,7 @@ FUNCTIONS = (
     ),
     (
         ("(0 * {v} + {v}.sum(axis=-1, keepdims=True))", "sum of each row of {v}", 2),
+        ("(0 * {v} + {v}.mean(axis=-1, keepdims=True))", "mean of each row of {v}", 2),
         ("np.roll({v}, 1, axis=0)", "row before in {v}", 2),
         ("np.concatenate([0 * {v}[:1], {v}[:-1]])", "row before in {v}, zero at the first", 2),
         ("np.roll({v}, -1, axis=0)", "next row in {v}", 2),
@@ -451,5 +453,6 @@ def _whole(line: Line, names: Namespace, spoken: dict[str, str]) -> Iterator[tup
         ("np.square", "squared"),
         ("abs", "absolute value"),
         ("np.exp", "exponential too many"),
+        ("np.trunc", "truncated to whole numbers"),
     ):
         yield f"{target} = {call}({source})", words, 2

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from npylstm.backend import Array
-from npylstm.exercises.diagnosis.compare import close, noise_floor
+from npylstm.exercises.diagnosis.compare import close, noise_floor, truncated
 from npylstm.exercises.diagnosis.program import Line, Program
 from npylstm.exercises.tasks import Task
 from npylstm.exercises.trials import Outputs, Trial, split_gates
@@ -51,13 +51,18 @@ class Evidence:
     def wrong_in(self) -> list[set[str]]:
         """Which blocks are wrong, trial by trial."""
         return [
-            {b for b in right if not close(answer[b], right[b], floor)}
-            for answer, right, floor in zip(self.answers, self.rights, self.floors, strict=True)
+            {b for b in right if not self.same(number, b, right[b])}
+            for number, right in enumerate(self.rights)
         ]
 
     @cached_property
+    def whole(self) -> list[str]:
+        """Which blocks hold whole numbers, of an integer dtype, in some trial."""
+        return [b for b in self.right if any(a[b].dtype.kind in "iu" for a in self.answers)]
+
+    @cached_property
     def wrong(self) -> set[str]:
-        """Which blocks are wrong in some trial."""
+        """Which blocks are wrong in some trial, even for whole numbers where they hold such."""
         return set().union(*self.wrong_in)
 
     @cached_property
@@ -79,10 +84,15 @@ class Evidence:
         return found
 
     def same(self, number: int, block: str, said: Array) -> bool:
-        """Whether a block has these numbers in a trial; one number tells most others apart."""
+        """Whether a block has these numbers in a trial; one number tells most others apart.
+
+        An array of whole numbers can hold them only truncated.
+        """
         got, floor = self.answers[number][block], self.floors[number]
         if said.shape != got.shape or not said.size:
             return bool(said.shape == got.shape)
+        if got.dtype.kind in "iu":
+            return truncated(got, said)
         place, value = self._largest[number].get(block, (0, np.nan))
         if np.isfinite(value) and abs(said.item(place) - value) > 2e-3 * max(abs(value), floor):
             return False

@@ -5,6 +5,8 @@ the symbol whose equation in the exercise's text to look at. The results have th
 blocks, with an underscore instead of brackets. No form changes an array in place.
 """
 
+import re
+
 from npylstm.exercises.tasks import Task
 
 _GATES = """\
@@ -43,6 +45,8 @@ back_x = back  # dx | z
 back_h = back  # dh_prev | z
 dx = {dx}  # dx | z
 dh_prev = {dh_prev}  # dh_prev | z
+cut = as_stacked  # dx and dh_prev, the columns of their stack | z
+dx, dh_prev = cut(dx, dh_prev, 1)
 x_used = x  # dW_x | z
 h_used = h_prev  # dW_h | z
 pair_w = pair  # dW_x and dW_h | z
@@ -50,6 +54,8 @@ pair_x = pair_w  # dW_x | z
 pair_h = pair_w  # dW_h | z
 {dW_x}
 {dW_h}
+cut_rows = as_stacked  # dW_x and dW_h, the rows of their stack | z
+{cut}
 rows_b = rows  # db | z
 {db}
 """
@@ -73,6 +79,7 @@ def _products(gates: str, equation: str = "z") -> str:
         dh_prev=" + ".join(f"back_h(dz_{k}, W_h{k})" for k in gates),
         dW_x=line("dW_x_{k} = pair_x(x_used, dz_{k})  # dW_x[{k}] | z"),
         dW_h=line("dW_h_{k} = pair_h(h_used, dz_{k})  # dW_h[{k}] | z"),
+        cut=line("dW_x_{k}, dW_h_{k} = cut_rows(dW_x_{k}, dW_h_{k}, 0)"),
         db=line("db_{k} = rows_b(dz_{k})  # db[{k}] | z"),
     )
     return text.replace("| z\n", f"| {equation}\n")
@@ -161,11 +168,15 @@ back_x = back  # dx | z
 back_h = back  # dh_prev | z
 dx = back_x(dz, W_x)  # dx | z
 dh_prev = back_h(dz, W_h)  # dh_prev | z
+cut = as_stacked  # dx and dh_prev, the columns of their stack | z
+dx, dh_prev = cut(dx, dh_prev, 1)
 pair_w = pair  # dW_x and dW_h | z
 pair_x = pair_w  # dW_x | z
 pair_h = pair_w  # dW_h | z
 dW_x = pair_x(x, dz)  # dW_x | z
 dW_h = pair_h(h_prev, dz)  # dW_h | z
+cut_rows = as_stacked  # dW_x and dW_h, the rows of their stack | z
+dW_x, dW_h = cut_rows(dW_x, dW_h, 0)
 db = rows(dz)  # db | z
 """
 
@@ -240,6 +251,8 @@ for t in order(T):
     x_used = xs_at(xs, t)  # dW_x, x_t | h_t
     dx = back(dz, W_x)  # dx | h_t
     dh_prev = back(dz, W_h)  # dh_{t-1} | h_t
+    cut = as_stacked  # dx and dh_{t-1}, the columns of their stack | h_t
+    dx, dh_prev = cut(dx, dh_prev, 1)
     pair_w = pair  # dW_x and dW_h in each step | h_t
     dW_x_t = pair_w(x_used, dz)  # dW_x in each step | h_t
     dW_h_t = pair_w(h_prev, dz)  # dW_h in each step | h_t
@@ -251,6 +264,8 @@ for t in order(T):
     dh_next = dh_prev  # dh carried to the step before | h_t
 dxs = arrange(np.stack([dxs_t.get(t, 0 * xs[0]) for t in range(T)]))  # dxs | h_t
 dh0 = dh_next  # dh0 | h_t
+cut_rows = as_stacked  # dW_x and dW_h, the rows of their stack | h_t
+dW_x, dW_h = cut_rows(dW_x, dW_h, 0)
 """
 
 _LSTM_SEQUENCE = (
@@ -305,6 +320,7 @@ def _accumulate(text: str) -> str:
     for name in ("dW_x", "dW_h", "db"):
         for k in "ifog":
             text = text.replace(f"    {name}_{k} = ", f"    {name}_{k}_t = ")
+    text = re.sub(r"(dW_[xh]_[ifog])(?=.*cut_rows|.*, 0\))", r"\1_t", text)
     text += "    add = plus  # dW_x, dW_h and db over time | h_t\n"
     for name in ("dW_x", "dW_h", "db"):
         text += f"    add_{name} = add  # {name} over time | h_t\n"
@@ -370,7 +386,10 @@ dlogits = d / B  # dlogits, the mean | loss
 """
 
 _NUMERICAL_GRADIENT = """\
-x = x.astype(float)
+of_x = x
+into = as_floats  # the array of the gradient | df
+floats = as_floats  # the array of x + h * e_k | df
+x = floats(x, of_x)
 gradient = np.zeros_like(x)
 step_up = h  # x + h * e_k | df
 step_down = h  # x - h * e_k | df
@@ -383,6 +402,7 @@ for k in visit(x):
     below = f(down)  # f(x - h * e_k) | df
     width = 2 * h  # the denominator | df
     gradient[k] = (above - below) / width  # df/dx_k | df
+gradient = into(gradient, of_x)
 """
 
 _RMSPROP = """\

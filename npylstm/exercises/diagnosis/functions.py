@@ -383,6 +383,18 @@ def columns(array: Array, parts: int) -> list[Array]:
     return [array[..., k * width : (k + 1) * width] for k in range(parts)]
 
 
+SPLITS: Family = {
+    "by_unit": (
+        lambda array, parts: [array[..., k::parts] for k in range(parts)],
+        "taken unit by unit, interleaved, not gate by gate",
+    ),
+    "by_row": (
+        lambda array, parts: list(array.reshape(parts, len(array), -1)),
+        "rows of the batch mixed with the gates",
+    ),
+}
+
+
 def plus(total: Array, part: Array) -> Any:
     """Add a step to the sum over time."""
     return total + part
@@ -588,10 +600,23 @@ VISITS: Family = {
 }
 
 
+def as_floats(values: Array, _: Array) -> Any:
+    """Keep numbers in an array of floating-point numbers, whatever x holds."""
+    return values.astype(float)
+
+
+DTYPES: Family = {
+    "of_dtype_of_x": (
+        lambda values, x: values.astype(x.dtype),
+        "it has the dtype of x, so that numbers stored in it are truncated where x is whole",
+    ),
+}
+
+
 def add_at(x: Array, k: tuple[int, ...], step: Any) -> Any:
     """Move one entry of x."""
     moved = x.copy()
-    moved[k] += step
+    moved[k] = moved[k] + step
     return moved
 
 
@@ -720,6 +745,27 @@ STACKS: Family = {
 }
 
 
+def as_stacked(for_x: Array, for_h: Array, _axis: int) -> Any:
+    """Cut the results for x and h from their stack where one ends and the other begins."""
+    return for_x, for_h
+
+
+def _cut_first(first: Array, second: Array, size: int, axis: int) -> list[Array]:
+    return np.split(np.concatenate([first, second], axis), [size], axis)
+
+
+CUTS: Family = {
+    "x_cut_first": (
+        lambda x, h, axis: _cut_first(h, x, x.shape[axis], axis),
+        "stacked with h before x, and cut as if x came before h",
+    ),
+    "h_cut_first": (
+        lambda x, h, axis: _cut_first(x, h, h.shape[axis], axis)[::-1],
+        "stacked with x before h, and cut as if h came before x",
+    ),
+}
+
+
 def side_by_side(parts: list[Array]) -> Any:
     """Put the columns of one gate after those of another."""
     return parts
@@ -729,6 +775,10 @@ LAYOUTS: Family = {
     "interleaved": (
         lambda parts: columns(np.stack(parts, -1).reshape(len(parts[0]), -1), len(parts)),
         "columns of the gates interleaved, unit by unit",
+    ),
+    "whole": (
+        lambda parts: [np.trunc(part) for part in parts],
+        "stored in an array of whole numbers, which truncates them",
     ),
 }
 
@@ -816,6 +866,7 @@ def inside(v: Any) -> Any:
 
 FAMILIES: dict[Function, Family] = {
     same_order: STACKS,
+    as_stacked: CUTS,
     side_by_side: LAYOUTS,
     before_product: RESETS,
     every_step: BIASES,
@@ -834,6 +885,7 @@ FAMILIES: dict[Function, Family] = {
     backwards: ORDERS,
     forwards: ORDERS,
     keep: ARRANGED,
+    columns: SPLITS,
     plus: SUMS,
     over_classes: CLASS_SUMS,
     pick: PICKS,
@@ -843,6 +895,7 @@ FAMILIES: dict[Function, Family] = {
     squares: SIZES,
     above: CONDITIONS,
     entries: VISITS,
+    as_floats: DTYPES,
     add_at: MOVES,
     two_norm: NORMS,
     join: JOINS,
@@ -851,9 +904,7 @@ FAMILIES: dict[Function, Family] = {
 }
 
 NAMES: dict[str, Any] = {
-    function.__name__: function
-    for function in (*FAMILIES, choose, columns)
-    if function.__name__ != "tanh"
+    function.__name__: function for function in (*FAMILIES, choose) if function.__name__ != "tanh"
 }
 # the underscore keeps them apart from what a form computes
 NAMES |= {

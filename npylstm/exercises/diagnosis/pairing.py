@@ -64,13 +64,18 @@ def _rows(task: Task, ask: Ask, operand: str) -> tuple[Map, Map]:
 
     def setting(n: int, m: int) -> Inputs:
         if not operand:
-            return only(drawn, "dh", m)
-        one = np.zeros_like(drawn[name])
-        one[n] = drawn[name][n]
-        return only(drawn, "dh", m) | {name: one}
+            return only(drawn, "dh", [m] if n == 0 else [])
+        return only(drawn, "dh", m) | {name: _row(drawn[name], n)}
 
-    numbers = range(COUNT if operand else 1)
-    return _maps(prober, RESULTS[operand], [[setting(n, m) for m in range(COUNT)] for n in numbers])
+    return _maps(prober, RESULTS[operand], setting, COUNT if operand else 1)
+
+
+def _row(values: Array, n: int) -> Array:
+    """Set all rows but one to zero; all of them where that one is -1."""
+    one = np.zeros_like(values)
+    if n >= 0:
+        one[n] = values[n]
+    return one
 
 
 def _steps(task: Task, ask: Ask, operand: str) -> tuple[Map, Map]:
@@ -84,33 +89,38 @@ def _steps(task: Task, ask: Ask, operand: str) -> tuple[Map, Map]:
 
     def setting(n: int, m: int) -> Inputs:
         if not operand:
-            return only(prober.draw(2, before), "dhs", m)
+            return only(prober.draw(2, before), "dhs", [m] if n == 0 else [])
         if operand == "x":
-            xs = np.zeros_like(before["xs"])
-            xs[n] = before["xs"][n]
-            return only(prober.draw(2, before | {"xs": xs}), "dhs", m)
+            return only(prober.draw(2, before | {"xs": _row(before["xs"], n)}), "dhs", m)
         inputs = only(prober.draw(2, before), "dhs", m)
-        states = np.concatenate([inputs["h0"][None], inputs["hs"]])
-        states[np.arange(len(states)) != n] = 0.0
+        states = _row(np.concatenate([inputs["h0"][None], inputs["hs"]]), n)
         return inputs | {"h0": states[0], "hs": states[1:]}
 
-    numbers = range({"x": COUNT, "h": COUNT + 1, "": 1}[operand])
-    return _maps(prober, RESULTS[operand], [[setting(n, m) for m in range(COUNT)] for n in numbers])
+    return _maps(prober, RESULTS[operand], setting, {"x": COUNT, "h": COUNT + 1, "": 1}[operand])
 
 
-def _maps(prober: Prober, result: str, settings: list[list[Inputs]]) -> tuple[Map, Map]:
-    mine, right = [], []
-    for row in settings:
-        for inputs in row:
-            got = prober.got(inputs)
+def _maps(
+    prober: Prober, result: str, setting: Callable[[int, int], Inputs], numbers: int
+) -> tuple[Map, Map]:
+    """Tell which pairs give something that is not there without the row or step of the operand."""
+    mine, right = np.zeros((2, numbers, COUNT), bool)
+    for m in range(COUNT):
+        answers = []
+        for n in range(-1, numbers):
+            inputs = setting(n, m)
+            got, theirs = prober.got(inputs), prober.right(inputs)
             if got is None:
                 return None, None
-            theirs = prober.right(inputs)
-            blocks = [block for block in got if block.startswith(result)]
-            mine.append(any(np.any(abs(got[b]) > 1e-12) for b in blocks))
-            right.append(any(np.any(abs(theirs[b]) > 1e-12) for b in blocks))
-    shape = len(settings), -1
-    return np.reshape(mine, shape), np.reshape(right, shape)
+            answers.append(
+                [
+                    np.concatenate([a[b].ravel() for b in a if b.startswith(result)])
+                    for a in (got, theirs)
+                ]
+            )
+        for n, pair in enumerate(answers[1:]):
+            for found, one, without in zip((mine, right), pair, answers[0], strict=True):
+                found[n, m] = np.any(abs(one - without) > 1e-12)
+    return mine, right
 
 
 def _shifted(k: int, wraps: bool) -> Pattern:

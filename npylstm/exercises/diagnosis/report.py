@@ -19,7 +19,7 @@ from npylstm.exercises.diagnosis.statement import (
     list_blocks,
     question_about,
 )
-from npylstm.exercises.diagnosis.structure import moved_or_multiplied
+from npylstm.exercises.diagnosis.structure import moved_or_multiplied, whole_numbers
 from npylstm.exercises.sources import Slip
 from npylstm.exercises.tasks import Task
 from npylstm.exercises.trials import Outputs, Trial, split_gates
@@ -65,13 +65,14 @@ def diagnose(
         )
     blocks = [_blocks(task, trial, answer) for trial, answer in zip(trials, answers, strict=True)]
     evidence = Evidence(task, trials, blocks, deadline)
+    statements = list(whole_numbers(evidence))
     best = Found("", Program("", ()))
     telling = any(map(evidence.telling, evidence.wrong))
     for form in FORMS[task.name] if telling else ():
         found = search(evidence, Program(with_arguments(task, form), evidence.right))
-        if len(found.explained) > len(best.explained) or not best.made:
+        if found.rank > best.rank or not best.program.lines:
             best = found
-    statements = list(_statements(evidence, best))
+    statements += _statements(evidence, best)
     left = evidence.wrong - best.explained
     if telling and not statements:
         known = find_mistakes(task, trials, answers, deadline + PAIR_SECONDS)
@@ -145,9 +146,9 @@ def _blocks(task: Task, trial: Trial, answer: Outputs) -> Outputs:
 
 
 def _comparable(trials: Sequence[Trial], answers: Sequence[Outputs]) -> bool:
-    """Return whether an answer has floating-point numbers everywhere."""
+    """Return whether an answer has numbers everywhere."""
     return all(
-        name in answer and answer[name].dtype.kind == "f"
+        name in answer and answer[name].dtype.kind in "fiu"
         for trial, answer in zip(trials, answers, strict=True)
         for name, right in trial.right.items()
     )

@@ -28,6 +28,11 @@ class Found:
     explained: frozenset[str] = frozenset()
     each: tuple[frozenset[str], ...] = ()
 
+    @property
+    def rank(self) -> tuple[int, int]:
+        """How good an explanation it is: of how much, and how plausible."""
+        return len(self.explained), -sum(edit.cost for edit in self.made)
+
 
 def search(evidence: Evidence, program: Program) -> Found:
     """Find the slips: one that explains all, else one after the other, the plausible first."""
@@ -90,7 +95,7 @@ def open_lines(evidence: Evidence, found: Found) -> list[tuple[Line, set[str]]]:
         reach = evidence.reach(found.program, line, evidence.small)
         if reach is None:
             reach = set(evidence.wrong)
-        if line.number not in used and reach <= evidence.wrong:
+        if line.number not in used and reach <= evidence.wrong.union(evidence.whole):
             lines.append((line, reach))
     return sorted(lines, key=lambda pair: (-len(pair[1]), -pair[0].number))
 

@@ -8,7 +8,7 @@ import numpy as np
 from npylstm.backend import Array
 from npylstm.exercises.diagnosis.compare import close
 from npylstm.exercises.diagnosis.evidence import Evidence
-from npylstm.exercises.diagnosis.statement import Statement
+from npylstm.exercises.diagnosis.statement import Statement, list_blocks
 from npylstm.exercises.tasks import Size
 
 MOVED: Mapping[str, Callable[[Array], Array]] = {
@@ -25,6 +25,7 @@ MOVED: Mapping[str, Callable[[Array], Array]] = {
     "batch and time exchanged": lambda a: np.swapaxes(a, 0, 1).reshape(a.shape),
     "absolute values": abs,
     "squared": np.square,
+    "truncated to whole numbers": np.trunc,
     "each entry less the mean": lambda a: a - a.mean(),
 }
 
@@ -42,6 +43,18 @@ MULTIPLES: Mapping[str, Callable[[Size], float]] = {
 }
 
 
+def whole_numbers(evidence: Evidence) -> Iterator[Statement]:
+    """Make a statement on the results that are cut to whole numbers by the dtype of their array."""
+    if evidence.whole:
+        yield Statement(
+            list_blocks(evidence.whole),
+            "an array of an integer dtype, so that what is stored in it is truncated towards zero",
+            frozenset(set(evidence.whole) - evidence.wrong),
+            question="of which dtype is the array, and where does it get it from?",
+            fact=True,
+        )
+
+
 def moved_or_multiplied(evidence: Evidence, left: set[str]) -> Iterator[Statement]:
     """Make a statement on every result that holds the right numbers in another form."""
     outputs: dict[str, set[str]] = {}
@@ -49,6 +62,7 @@ def moved_or_multiplied(evidence: Evidence, left: set[str]) -> Iterator[Statemen
         outputs.setdefault(block.partition("[")[0], set()).add(block)
     for name, blocks in sorted(outputs.items()):
         words = _shape(evidence, name, min(blocks)) or _whole(evidence, name)
+        words = words or _places(evidence, name)
         if words:
             yield Statement(name, words, frozenset(blocks))
             continue
@@ -89,6 +103,24 @@ def _whole(evidence: Evidence, name: str) -> str:
     if _holds(evidence, together, lambda a: np.swapaxes(a, -1, -2).reshape(a.shape)):
         return "columns of the gates interleaved, unit by unit"
     return ""
+
+
+def _places(evidence: Evidence, name: str) -> str:
+    """Look at a result whose steps or rows are right ones, but stand in other places."""
+    if name not in evidence.right:
+        return ""
+    said = ""
+    for answer, right, floor in zip(
+        evidence.answers, evidence.rights, evidence.floors, strict=True
+    ):
+        mine, theirs = answer[name], right[name]
+        for k, one in enumerate(mine if mine.ndim else ()):
+            found = [j for j, other in enumerate(theirs) if close(one, other, floor)]
+            if not found and np.any(one):
+                return ""
+            if k not in found and not said:
+                said = f"entry {k} holds what belongs in entry {found[0]}" if found else ""
+    return said and f"{said}: right numbers in the wrong places"
 
 
 def _moved(evidence: Evidence, take: Callable[[Mapping[str, Array]], Array]) -> str:
