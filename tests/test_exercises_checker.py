@@ -5,10 +5,12 @@ import gc
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import npylstm
 from npylstm.exercises import TASKS, check, solutions
 from npylstm.exercises.sources import plant, slips
 
@@ -477,6 +479,20 @@ def test_a_wrong_dtype_is_reported_in_its_block_alone():
     assert result.blocks["db"].note == "int64, expected floating-point numbers"
     assert result.score == 4 / 5
     assert "It returns db as int64" in result.hint
+
+
+def test_what_the_garbage_collector_calls_is_no_call_of_the_answer():
+    text = "class Kept:\n    def __del__(self):\n        finished.append(1)\n"
+    space = {"finished": []}
+    exec(compile(text, str(Path(npylstm.__file__).parent / "kept.py"), "exec"), space)
+    kept = [space["Kept"]()]
+
+    def answer(dt, t):
+        kept.clear()
+        return dt * (1 - t**2)
+
+    assert check("tanh_backward", answer).ok
+    assert space["finished"]
 
 
 # ---------------------------------------------------------------- hints, step by step

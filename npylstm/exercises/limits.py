@@ -114,6 +114,8 @@ def watched_call(answer: Callable[..., Any], arguments: list[Any]) -> Any:
 
 
 def _is_package_call(frame: FrameType) -> bool:
+    if frame.f_code.co_name == "__del__":  # called by the garbage collector, not by the answer
+        return False
     called = frame.f_code.co_filename
     caller = frame.f_back.f_code.co_filename if frame.f_back else ""
     inside = caller.startswith(PACKAGE) and caller != __file__
