@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from npylstm.experiments import EXPERIMENTS, PICTURES, Result, Study
+from npylstm.experiments import EXPERIMENTS, PICTURES, Study, StudyResult
 
 DOCS = Path(__file__).parent
 KNOWN = DOCS.parent / "npylstm" / "experiments" / "known.json"
@@ -26,7 +26,7 @@ def tell(name: str, **facts: float | str) -> None:
     KNOWN.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def replace(result: Result, endings: tuple[str, ...], folder: Path) -> None:
+def replace(result: StudyResult, endings: tuple[str, ...], folder: Path) -> None:
     """Write a result's files of these kinds over the old ones."""
     study = (EXPERIMENTS | PICTURES)[result.name]
     with tempfile.TemporaryDirectory(dir=folder) as new:
@@ -36,7 +36,7 @@ def replace(result: Result, endings: tuple[str, ...], folder: Path) -> None:
             (Path(new) / file).replace(folder / file)
 
 
-def timed(study: Study, **options: Any) -> tuple[Result, float]:
+def timed(study: Study, **options: Any) -> tuple[StudyResult, float]:
     """Run a study here; return what it found, and the seconds of one core it took."""
     began = time.process_time()
     result = study.run(**options)
@@ -60,7 +60,7 @@ def make(name: str, data: str | None) -> None:
 
 def draw(name: str) -> None:
     """Say and draw anew what a study found, from its numbers."""
-    old = Result.load(DOCS / "results", name)
+    old = StudyResult.load(DOCS / "results", name)
     new = EXPERIMENTS[name].result(old.settings, old.rows, old.curves, old.seconds)
     replace(new, ("csv", "json", "npz", "png"), DOCS / "results")
     tell(name, found=new.verdict)

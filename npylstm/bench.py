@@ -30,12 +30,12 @@ from npylstm.models import SequenceModel
 from npylstm.sequence import Recurrent
 from npylstm.training import RMSProp
 
-CLASSES = 10
+DIGITS = 10
 REST = 0.1  # seconds before a turn; threads that wait in a loop give up after some milliseconds
 TIMED = 5  # steps of a turn that count
 
 
-class Size(NamedTuple):
+class LayerSize(NamedTuple):
     """T time steps, D inputs, H hidden units, B sequences in a batch."""
 
     T: int
@@ -45,15 +45,15 @@ class Size(NamedTuple):
 
 
 SIZES = (
-    Size(28, 28, 28, 128),
-    Size(28, 28, 128, 128),
-    Size(50, 64, 256, 32),
-    Size(50, 128, 512, 64),
-    Size(784, 1, 100, 64),
+    LayerSize(28, 28, 28, 128),
+    LayerSize(28, 28, 128, 128),
+    LayerSize(50, 64, 256, 32),
+    LayerSize(50, 128, 512, 64),
+    LayerSize(784, 1, 100, 64),
 )
 """The first size is the classroom's, MNIST digits by rows. In the last the gradient vanishes."""
 
-NETWORKS, NETWORKS_SIZE = 10, Size(50, 6, 25, 20)
+NETWORKS, NETWORKS_SIZE = 10, LayerSize(50, 6, 25, 20)
 """Small networks that are trained at once, as a study with several seeds does, and their size."""
 
 PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "BLIS_ARCH_TYPE", "MKL_ENABLE_INSTRUCTIONS")
@@ -62,7 +62,7 @@ PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE", "BLIS_ARCH_TYPE", "MKL_ENABLE_I
 BUSY = 0.5
 """The load, in processors, above which timings can't be trusted."""
 
-GPU_SIZES = (*SIZES[:4], Size(50, 256, 1024, 128), Size(50, 512, 2048, 256))
+GPU_SIZES = (*SIZES[:4], LayerSize(50, 256, 1024, 128), LayerSize(50, 512, 2048, 256))
 """From far too small for a GPU to far too large for a CPU: the crossing lies in between."""
 
 
@@ -72,7 +72,7 @@ class Timing:
 
     Attributes
     ----------
-    size : Size
+    size : LayerSize
         The network and the batch.
     task : str
         `"training step"` (forward, backward, RMSProp), `"inference"` (forward to the logits), or
@@ -86,7 +86,7 @@ class Timing:
         How many were timed.
     """
 
-    size: Size
+    size: LayerSize
     task: str
     contender: str
     median: float
@@ -94,11 +94,11 @@ class Timing:
     steps: int
 
 
-Step = Callable[[], Any]
+TimedStep = Callable[[], Any]
 
 
 def run_bench(
-    sizes: Sequence[Size] | None = None,
+    sizes: Sequence[LayerSize] | None = None,
     threads: int | None = None,
     seconds: float = 10.0,
     device: str = "cpu",
@@ -108,7 +108,7 @@ def run_bench(
 
     Parameters
     ----------
-    sizes : sequence of Size, optional
+    sizes : sequence of LayerSize, optional
         The networks and batches; by default `SIZES`, or with a GPU `GPU_SIZES`.
     threads : int, optional
         How many threads NumPy's BLAS and the other libraries may use; by default what each
@@ -136,7 +136,7 @@ def run_bench(
     found = resolve_device(device)
     timings: list[Timing] = []
     tasks = [
-        (Size(*size), contenders) for size in sizes or (SIZES if found == "cpu" else GPU_SIZES)
+        (LayerSize(*size), contenders) for size in sizes or (SIZES if found == "cpu" else GPU_SIZES)
     ]
     if sizes is None and found == "cpu":
         tasks.append((NETWORKS_SIZE, networks_at_once))
@@ -153,7 +153,7 @@ def run_bench(
     return timings
 
 
-def contenders(size: Size, device: Device = "cpu") -> dict[str, dict[str, Step]]:
+def contenders(size: LayerSize, device: Device = "cpu") -> dict[str, dict[str, TimedStep]]:
     """Return each task with its contenders, each as a function of no arguments.
 
     PyTorch and TensorFlow take part where they are installed.
@@ -161,9 +161,9 @@ def contenders(size: Size, device: Device = "cpu") -> dict[str, dict[str, Step]]
     T, D, H, B = size
     rng = np.random.default_rng(0)
     xs = rng.standard_normal((T, B, D)).astype(np.float32)
-    labels = rng.integers(0, CLASSES, B)
+    labels = rng.integers(0, DIGITS, B)
     cell = LSTMCell(D, H)
-    params = SequenceModel(cell, CLASSES).init(rng, np.float32)
+    params = SequenceModel(cell, DIGITS).init(rng, np.float32)
 
     network = cell, params, xs, labels
     pairs = {"fused": our_steps("fused", *network), "floor": _floor(size)}
@@ -184,14 +184,14 @@ def contenders(size: Size, device: Device = "cpu") -> dict[str, dict[str, Step]]
     }
 
 
-def networks_at_once(size: Size, device: Device = "cpu") -> dict[str, dict[str, Step]]:
+def networks_at_once(size: LayerSize, device: Device = "cpu") -> dict[str, dict[str, TimedStep]]:
     """Return our contenders for a training step of `NETWORKS` independent networks at once."""
     T, D, H, B = size
     rng = np.random.default_rng(0)
     xs = rng.standard_normal((T, NETWORKS, B, D)).astype(np.float32)
-    labels = rng.integers(0, CLASSES, (NETWORKS, B))
+    labels = rng.integers(0, DIGITS, (NETWORKS, B))
     cell = LSTMCell(D, H)
-    inits = [SequenceModel(cell, CLASSES).init(rng, np.float32) for _ in range(NETWORKS)]
+    inits = [SequenceModel(cell, DIGITS).init(rng, np.float32) for _ in range(NETWORKS)]
     params = {name: np.stack([init[name] for init in inits]) for name in inits[0]}
     train = {
         path: our_steps(path, cell, params, xs, labels, device)[0] for path in ("fused", "unroll")
@@ -210,9 +210,9 @@ def our_steps(
     xs: Array,
     labels: Labels,
     device: Device = "cpu",
-) -> tuple[Step, Step]:
+) -> tuple[TimedStep, TimedStep]:
     """Return a training step and an inference of a cell under a dense head, on one of our paths."""
-    model, optimizer = SequenceModel(Recurrent(cell, path), CLASSES), RMSProp()
+    model, optimizer = SequenceModel(Recurrent(cell, path), DIGITS), RMSProp()
     params = to_device(params, device)
     xs, labels = to_device({"xs": xs, "labels": labels}, device).values()
     state = params, optimizer.init(params)
@@ -231,7 +231,7 @@ def our_steps(
     return train, infer
 
 
-def _floor(size: Size, networks: tuple[int, ...] = ()) -> tuple[Step, Step]:
+def _floor(size: LayerSize, networks: tuple[int, ...] = ()) -> tuple[TimedStep, TimedStep]:
     """Return the matrix products and the hyperbolic tangents of the LSTM, and nothing else.
 
     Every step works on the same few arrays, which therefore stay in the processor's cache.
@@ -262,10 +262,10 @@ def _floor(size: Size, networks: tuple[int, ...] = ()) -> tuple[Step, Step]:
 
 def _torch(
     cell: LSTMCell, params: Params, xs: Array, labels: Labels, device: str = "cpu"
-) -> tuple[Step, Step]:
+) -> tuple[TimedStep, TimedStep]:
     torch: Any = importlib.import_module("torch")
     lstm = torch.nn.LSTM(cell.input_size, cell.hidden_size)
-    head = torch.nn.Linear(cell.hidden_size, CLASSES)
+    head = torch.nn.Linear(cell.hidden_size, DIGITS)
     recurrent = {name: params[name] for name in cell.param_shapes}
     lstm.load_state_dict({k: torch.tensor(w) for k, w in to_torch(cell, recurrent).items()})
     head.load_state_dict(
@@ -292,10 +292,12 @@ def _torch(
     return train, infer
 
 
-def _keras(cell: LSTMCell, params: Params, xs: Array, labels: Labels) -> tuple[Step, Step]:
+def _keras(
+    cell: LSTMCell, params: Params, xs: Array, labels: Labels
+) -> tuple[TimedStep, TimedStep]:
     tf: Any = importlib.import_module("tensorflow")
     layer = tf.keras.layers.LSTM(cell.hidden_size)
-    model = tf.keras.Sequential([layer, tf.keras.layers.Dense(CLASSES)])
+    model = tf.keras.Sequential([layer, tf.keras.layers.Dense(DIGITS)])
     x, target = tf.constant(xs.swapaxes(0, 1)), tf.constant(labels)
     model(x)
     recurrent = {name: params[name] for name in cell.param_shapes}
@@ -312,7 +314,7 @@ def _keras(cell: LSTMCell, params: Params, xs: Array, labels: Labels) -> tuple[S
     return tf.function(train), tf.function(lambda: model(x))
 
 
-def alternate(steps: dict[str, Step], seconds: float) -> dict[str, list[float]]:
+def alternate(steps: dict[str, TimedStep], seconds: float) -> dict[str, list[float]]:
     """Run the steps in turns, and return the seconds that each step took each time."""
     times: dict[str, list[float]] = {name: [] for name in steps}
     end = time.perf_counter() + seconds
@@ -398,7 +400,7 @@ def table(timings: Sequence[Timing]) -> str:
     return "\n".join(lines)
 
 
-def to_json(timings: Sequence[Timing]) -> str:
+def timings_json(timings: Sequence[Timing]) -> str:
     """Return the timings, in seconds, and their environment as JSON."""
     rows = [asdict(t) | {"size": t.size._asdict()} for t in timings]
     return json.dumps({"environment": environment(), "timings": rows}, indent=1)

@@ -516,7 +516,7 @@ def _bench(
         resolve_device(device)
         if json is not None and json.exists():
             raise FileExistsError(f"{json} exists already, and nothing is overwritten")
-    sizes = [bench.Size(*numbers) for numbers in size] if size else None
+    sizes = [bench.LayerSize(*numbers) for numbers in size] if size else None
     print(f"BLAS: {bench.kernels()}", file=sys.stderr)
     for doubt in bench.doubts():
         print(f"npylstm: {doubt}", file=sys.stderr)
@@ -524,7 +524,7 @@ def _bench(
     timings = bench.run_bench(sizes, threads, seconds, device, print_rows)
     if json is not None:
         with _input_judged():
-            write_atomically(json, bench.to_json(timings).encode())
+            write_atomically(json, bench.timings_json(timings).encode())
     return 0
 
 

@@ -9,7 +9,7 @@ import threadpoolctl
 
 from npylstm import bench
 
-SIZE = bench.Size(T=3, D=2, H=4, B=5)
+SIZE = bench.LayerSize(T=3, D=2, H=4, B=5)
 OURS = ["fused", "floor", "unroll"]
 
 
@@ -67,7 +67,7 @@ def test_the_table_shows_medians_and_their_ratios():
 
 def test_the_json_can_be_read_and_names_the_environment():
     timings = [bench.Timing(SIZE, "inference", "fused", 0.25, 0.125, 7)]
-    found = json.loads(bench.to_json(timings))
+    found = json.loads(bench.timings_json(timings))
     assert found["timings"] == [
         {
             "size": {"T": 3, "D": 2, "H": 4, "B": 5},

@@ -395,7 +395,7 @@ def test_devices_say_what_is_there_and_why_not(capsys, monkeypatch):
 
 
 def test_bench_prints_a_table_and_writes_json(capsys, monkeypatch):
-    size = bench.Size(2, 3, 4, 5)
+    size = bench.LayerSize(2, 3, 4, 5)
     timings = [bench.Timing(size, "inference", name, 2.0, 1.0, 7) for name in ("fused", "floor")]
 
     def run_bench(sizes, threads, seconds, device, report):
@@ -407,7 +407,7 @@ def test_bench_prints_a_table_and_writes_json(capsys, monkeypatch):
     arguments = ["bench", "--seconds", "0.5", "--json", "times.json", "--size", *"2345"]
     assert main(arguments) == 0
     assert capsys.readouterr().out == bench.table(timings) + "\n"
-    assert Path("times.json").read_text() == bench.to_json(timings)
+    assert Path("times.json").read_text() == bench.timings_json(timings)
     assert "times.json exists already" in refused(capsys, *arguments)
 
 

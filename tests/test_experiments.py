@@ -16,7 +16,7 @@ from npylstm.data import tasks
 from npylstm.data.tasks import Batch, temporal_order
 from npylstm.experiments import (
     EXPERIMENTS,
-    Result,
+    StudyResult,
     continual_reber,
     embedded_reber,
     online_1997,
@@ -58,7 +58,7 @@ PUBLISHED_WEIGHTS = [
     (BlockNet(2, 1, 2, 2), 93),  # 4
     (BlockNet(8, 4, 2, 2), 156),  # 6a
     (BlockNet(8, 8, 3, 2), 308),  # 6b
-    (continual_reber.Variant(forget_gates=True).net, 424),  # Gers et al. (2000), sec. 4
+    (continual_reber.Network(forget_gates=True).net, 424),  # Gers et al. (2000), sec. 4
 ]
 
 
@@ -279,7 +279,7 @@ def test_every_study_leaves_its_table_its_facts_its_curves_and_its_figure(tiny):
     experiment, result, folder = tiny
     names = {path.name for path in folder.iterdir()}
     assert names == {f"{experiment.name}.{ending}" for ending in ("csv", "json", "npz", "png")}
-    again = Result.load(folder, experiment.name)
+    again = StudyResult.load(folder, experiment.name)
     assert again.table() == result.table()
     assert again.curves.keys() == result.curves.keys()
     assert all(np.array_equal(again.curves[k], a, True) for k, a in result.curves.items())
@@ -364,7 +364,7 @@ def assert_same_as_here(there):
 def test_processes_find_the_same(monkeypatch, tmp_path):
     monkeypatch.setitem(EXPERIMENTS, "temporal-order", COMMAND)
     main(["experiment", "temporal-order", "--workers", "2", "--out", str(tmp_path)])
-    assert_same_as_here(Result.load(tmp_path, "temporal-order"))
+    assert_same_as_here(StudyResult.load(tmp_path, "temporal-order"))
 
 
 def test_a_dask_cluster_finds_the_same():

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from npylstm.experiments import lyapunov
 from npylstm.experiments.gallery import PICTURES, cliff, lag
-from npylstm.experiments.study import Result
+from npylstm.experiments.study import StudyResult
 from npylstm.plots import gradients as gradient_plots
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -31,7 +31,7 @@ def test_every_picture_leaves_its_table_its_facts_its_arrays_and_itself(made):
     picture, result, folder = made
     names = {path.name for path in folder.iterdir()}
     assert names == {f"{picture.name}.{ending}" for ending in ("csv", "json", "npz", "png")}
-    again = Result.load(folder, picture.name)
+    again = StudyResult.load(folder, picture.name)
     assert again.table() == result.table()
     assert again.curves.keys() == result.curves.keys()
     assert result.settings["seed"] == 1

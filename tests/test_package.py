@@ -147,6 +147,40 @@ def test_every_public_name_is_there():
     )
 
 
+def public_names():
+    """Every public (name, room, object): of a room what `__all__` names, of a module its own."""
+    for room_ in FLOOR.keys() - {"__main__"}:
+        module = importlib.import_module(f"npylstm.{room_}")
+        names = getattr(module, "__all__", None)
+        for name in names if names is not None else sorted(vars(module)):
+            thing = getattr(module, name)
+            own = names is not None or getattr(thing, "__module__", None) == module.__name__
+            if own and not name.startswith("_"):
+                yield name, room_, thing
+
+
+def test_a_public_name_means_one_thing_in_the_whole_package():
+    meanings = {}
+    for name, room_, thing in public_names():
+        if room_ != "tf1":  # whose names are TensorFlow's
+            first, where = meanings.setdefault(name, (thing, room_))
+            assert thing is first, f"{name} is one thing in {where}, and another in {room_}"
+
+
+def test_no_class_and_no_public_function_shares_its_name():
+    public, places = {name for name, room_, _ in public_names() if room_ != "tf1"}, {}
+    # tf1 has TensorFlow's names; an answer, and what it is compared with, has the task's name.
+    files = [
+        f for f in FILES if room(f) != "tf1" and f.name not in ("solutions.py", "functions.py")
+    ]
+    for path in files:
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            is_class = isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+            if is_class or (isinstance(node, ast.FunctionDef) and node.name in public):
+                places.setdefault(node.name, set()).add(path.relative_to(ROOT).as_posix())
+    assert not {name: sorted(where) for name, where in places.items() if len(where) > 1}
+
+
 def test_importing_the_package_loads_neither_matplotlib_nor_cupy():
     code = "import sys, npylstm; print(*{name.partition('.')[0] for name in sys.modules})"
     assert not {"matplotlib", "cupy", "torch", "tqdm"} & set(python(code).split())

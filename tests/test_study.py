@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from npylstm.cli import main
-from npylstm.experiments import EXPERIMENTS, PICTURES, Result, Study, Verdict
+from npylstm.experiments import EXPERIMENTS, PICTURES, Study, StudyResult, Verdict
 from npylstm.experiments.study import KNOWN, duration, layout, solved_interval, solved_row
 from npylstm.plots import plot_solved
 
@@ -145,7 +145,7 @@ def test_the_verdict_on_1997_follows_the_times(times, cap, start):
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_stored_results_say_what_their_numbers_say(name):
-    stored = Result.load(STORED, name)
+    stored = StudyResult.load(STORED, name)
     study = EXPERIMENTS[name]
     again = study.result(stored.settings, stored.rows, stored.curves)
     for part in ("title", "published", "deviations", "caption", "verdict"):
@@ -155,7 +155,7 @@ def test_the_stored_results_say_what_their_numbers_say(name):
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_the_stored_results_are_those_of_the_full_settings(name):
-    stored, full = Result.load(STORED, name).settings, EXPERIMENTS[name].full
+    stored, full = StudyResult.load(STORED, name).settings, EXPERIMENTS[name].full
     free = {"data", "device"}
     assert {key: json.dumps(stored[key]) for key in stored if key not in free} == {
         key: json.dumps(full[key]) for key in full if key not in free

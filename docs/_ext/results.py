@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sphinx.util.docutils import SphinxDirective
 
-from npylstm.experiments import EXPERIMENTS, PICTURES, Result, duration
+from npylstm.experiments import EXPERIMENTS, PICTURES, StudyResult, duration
 from npylstm.experiments.study import show
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -37,7 +37,7 @@ def folded(summary: str, text: str) -> str:
     return f"<details><summary>{summary}</summary>\n\n{text}\n\n</details>"
 
 
-def overview(results: list[Result]) -> str:
+def overview(results: list[StudyResult]) -> str:
     """Return the reproduction table: each study, what was published, and the verdict."""
     rows = [["study", "published", "verdict"]]
     for result in results:
@@ -46,7 +46,7 @@ def overview(results: list[Result]) -> str:
     return table(rows)
 
 
-def study_page(result: Result, remarks: str) -> str:
+def study_page(result: StudyResult, remarks: str) -> str:
     """Return one study as Markdown: a page."""
     name, study = result.name, EXPERIMENTS[result.name]
     columns = list(result.rows[0])
@@ -77,7 +77,7 @@ class Studies(SphinxDirective):
         """Read the results, and return them as a part of the page."""
         for name in EXPERIMENTS:
             self.env.note_dependency(os.fspath(RESULTS / f"{name}.json"))
-        results = [Result.load(RESULTS, name) for name in EXPERIMENTS]
+        results = [StudyResult.load(RESULTS, name) for name in EXPERIMENTS]
         return self.parse_text_to_nodes(overview(results))
 
 
@@ -92,7 +92,7 @@ class StudyPage(SphinxDirective):
         (name,) = self.arguments
         for file in RESULTS.glob(f"{name}.*"):
             self.env.note_dependency(os.fspath(file))
-        text = study_page(Result.load(RESULTS, name), "\n".join(self.content))
+        text = study_page(StudyResult.load(RESULTS, name), "\n".join(self.content))
         return self.parse_text_to_nodes(text, allow_section_headings=True)
 
 

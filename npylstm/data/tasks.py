@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 from npylstm.backend import Rng
 from npylstm.checks import check_choice, check_number, check_size
 
-Size: TypeAlias = int | tuple[int, ...]
+BatchSize: TypeAlias = int | tuple[int, ...]
 """How many sequences: a number, or the shape of an array of sequences."""
 
 
@@ -35,7 +35,7 @@ class Batch(NamedTuple):
     lengths: NDArray[np.int64]
 
 
-def adding(rng: Rng, T: int, size: Size, dtype: DTypeLike = np.float32) -> Batch:
+def adding(rng: Rng, T: int, size: BatchSize, dtype: DTypeLike = np.float32) -> Batch:
     """Add the two marked numbers (Le, Jaitly & Hinton 2015; Arjovsky et al. 2016, sec. 5.2).
 
     Each step brings a value from U[0, 1] and a marker. The marker is 1 at one step of the first
@@ -74,7 +74,7 @@ def adding(rng: Rng, T: int, size: Size, dtype: DTypeLike = np.float32) -> Batch
 
 
 def adding_1997(
-    rng: Rng, T: int, size: Size, spread: float = 0.1, dtype: DTypeLike = np.float64
+    rng: Rng, T: int, size: BatchSize, spread: float = 0.1, dtype: DTypeLike = np.float64
 ) -> Batch:
     """Add the two marked numbers, as in 1997 (Hochreiter & Schmidhuber 1997, experiment 4).
 
@@ -124,7 +124,7 @@ def adding_1997(
     return Batch(xs, (0.5 + (X1 + X2) / 4).astype(dtype), lengths)
 
 
-def temporal_order(rng: Rng, T: int, size: Size, dtype: DTypeLike = np.float32) -> Batch:
+def temporal_order(rng: Rng, T: int, size: BatchSize, dtype: DTypeLike = np.float32) -> Batch:
     """Say in which order two symbols came (Pascanu, Mikolov & Bengio 2013, sec. 4.1.1).
 
     A or B comes at a step in [T/10, 2T/10) and again at a step in [5T/10, 6T/10), amid random c, d,
@@ -161,7 +161,7 @@ def temporal_order(rng: Rng, T: int, size: Size, dtype: DTypeLike = np.float32) 
 
 
 def temporal_order_1997(
-    rng: Rng, size: Size, T: int = 100, signals: int = 2, dtype: DTypeLike = np.float64
+    rng: Rng, size: BatchSize, T: int = 100, signals: int = 2, dtype: DTypeLike = np.float64
 ) -> Batch:
     """Say in which order symbols came (Hochreiter & Schmidhuber 1997, experiments 6a and 6b).
 
@@ -208,7 +208,9 @@ def temporal_order_1997(
     return Batch(xs, sum(v[k] << k for k in range(signals)), lengths)
 
 
-def copy(rng: Rng, T: int, size: Size, digits: int = 10, dtype: DTypeLike = np.float32) -> Batch:
+def copy(
+    rng: Rng, T: int, size: BatchSize, digits: int = 10, dtype: DTypeLike = np.float32
+) -> Batch:
     """Repeat a string after a delay (Arjovsky, Shah & Bengio 2016, sec. 5.1).
 
     The input is a string of digits 1 to 8, then T - 1 blanks (0), a marker (9) and again as many
@@ -249,7 +251,12 @@ def copy(rng: Rng, T: int, size: Size, digits: int = 10, dtype: DTypeLike = np.f
 
 
 def two_sequence(
-    rng: Rng, T: int, size: Size, N: int = 3, spread: float = 0.1, dtype: DTypeLike = np.float32
+    rng: Rng,
+    T: int,
+    size: BatchSize,
+    N: int = 3,
+    spread: float = 0.1,
+    dtype: DTypeLike = np.float32,
 ) -> Batch:
     """Latch one bit (Bengio et al. 1994; Hochreiter & Schmidhuber 1997, experiment 3a).
 
@@ -291,7 +298,7 @@ def two_sequence(
     return Batch((xs * _alive(xs, lengths)).astype(dtype)[..., None], label, lengths)
 
 
-def long_lag(rng: Rng, q: int, p: int, size: Size, dtype: DTypeLike = np.float64) -> Batch:
+def long_lag(rng: Rng, q: int, p: int, size: BatchSize, dtype: DTypeLike = np.float64) -> Batch:
     """Recall the second symbol after a long distraction (Hochreiter & Schmidhuber 1997, exp. 2c).
 
     A sequence is b, then x or y, then q random distractors out of p. Each later step is a
@@ -396,7 +403,7 @@ class EmbeddedReber:
     'B'
     """
 
-    def __init__(self, rng: Rng, size: Size) -> None:
+    def __init__(self, rng: Rng, size: BatchSize) -> None:
         self.rng = np.random.default_rng(rng)
         self.state = np.zeros(_shape(size), np.int64)
 
@@ -435,7 +442,7 @@ class Strings(NamedTuple):
     lengths: NDArray[np.int64]
 
 
-def embedded_reber(rng: Rng, size: Size, dtype: DTypeLike = np.float64) -> Strings:
+def embedded_reber(rng: Rng, size: BatchSize, dtype: DTypeLike = np.float64) -> Strings:
     """Draw embedded Reber strings (Hochreiter & Schmidhuber 1997, experiment 1).
 
     Parameters
@@ -460,7 +467,7 @@ def embedded_reber(rng: Rng, size: Size, dtype: DTypeLike = np.float64) -> Strin
     return Strings(one_hot[:-1] * steps, one_hot[1:] * steps, np.array(legal), lengths)
 
 
-def _shape(size: Size) -> tuple[int, ...]:
+def _shape(size: BatchSize) -> tuple[int, ...]:
     shape = size if isinstance(size, tuple) else (size,)
     for n in shape:
         check_size("size", n)

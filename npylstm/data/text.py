@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from npylstm.backend import Rng
 from npylstm.checks import check_size
-from npylstm.data.tasks import Batch, Size
+from npylstm.data.tasks import Batch, BatchSize
 
 
 def load_text(path: str | os.PathLike[str] | None = None) -> str:
@@ -103,7 +103,7 @@ class Vocabulary:
 
 
 def windows(
-    rng: Rng, codes: ArrayLike, K: int, T: int, size: Size, dtype: DTypeLike = np.float32
+    rng: Rng, codes: ArrayLike, K: int, T: int, size: BatchSize, dtype: DTypeLike = np.float32
 ) -> Batch:
     """Cut windows out of a text at random places; the target is the next character at every step.
 

@@ -11,7 +11,7 @@ from npylstm.experiments import (
     parity,
 )
 from npylstm.experiments.gallery import PICTURES
-from npylstm.experiments.study import Result, Study, Verdict, duration, refuse_to_overwrite
+from npylstm.experiments.study import Study, StudyResult, Verdict, duration, refuse_to_overwrite
 
 _STUDIES = (
     *against_length.STUDIES,
@@ -29,8 +29,8 @@ EXPERIMENTS: dict[str, Study] = {study.name: study for study in _STUDIES}
 __all__ = [
     "EXPERIMENTS",
     "PICTURES",
-    "Result",
     "Study",
+    "StudyResult",
     "Verdict",
     "continual_reber",
     "duration",

@@ -8,8 +8,8 @@ from npylstm.backend import AnyArray, Array
 from npylstm.data import Batch, adding, copy, temporal_order, two_sequence
 from npylstm.experiments import figures
 from npylstm.experiments.networks import GREFF
-from npylstm.experiments.study import Result, Study, Verdict, listed, solved_interval
-from npylstm.experiments.success import SETTINGS, Task, compare, measure, solved, wrong_class
+from npylstm.experiments.study import Study, StudyResult, Verdict, listed, solved_interval
+from npylstm.experiments.success import SETTINGS, LengthTask, compare, measure, solved, wrong_class
 
 DIGITS = 2
 """How many the copy problem repeats."""
@@ -54,10 +54,10 @@ def wrong_string(y: Array, batch: Batch) -> AnyArray:
     return wrong
 
 
-ORDER = Task(temporal_order, inputs=6, outputs=4, wrong=wrong_class)
-ADDING = Task(adding, inputs=2, outputs=1, wrong=wrong_sum, loss="mean_squared_error")
-COPY = Task(draw_copy, inputs=10, outputs=9, wrong=wrong_string, every_step=True)
-LATCH = Task(draw_latch, inputs=1, outputs=2, wrong=wrong_class)
+ORDER = LengthTask(temporal_order, inputs=6, outputs=4, wrong=wrong_class)
+ADDING = LengthTask(adding, inputs=2, outputs=1, wrong=wrong_sum, loss="mean_squared_error")
+COPY = LengthTask(draw_copy, inputs=10, outputs=9, wrong=wrong_string, every_step=True)
+LATCH = LengthTask(draw_latch, inputs=1, outputs=2, wrong=wrong_class)
 
 CAPTION = (
     "How many of {seeds} networks of each kind learn the task from sequences of length T, within "
@@ -65,7 +65,7 @@ CAPTION = (
 )
 
 
-def against_vanilla(result: Result) -> Verdict:
+def against_vanilla(result: StudyResult) -> Verdict:
     """Say which variants are clearly worse than the vanilla LSTM: their 95 % intervals lie apart.
 
     Published is that it is worse without forget gate and without output activation.
@@ -99,7 +99,7 @@ TEMPORAL_ORDER = Study(
     full=SETTINGS | {"lengths": (10, 20, 50, 100), "head_std": 1.0},
     fast={"lengths": (10, 50), "cells": FEW, "seeds": 5, "max_updates": 400},
     measure=partial(measure, task=ORDER),
-    draw=figures.draw(figures.success_against_length),
+    draw=figures.panels(figures.success_against_length),
     verdict=compare,
     caption=CAPTION,
 )
@@ -120,7 +120,7 @@ ADDING_STUDY = Study(
     full=SETTINGS | {"lengths": (10, 20, 50, 100), "max_updates": 3000, "learning_rate": 1e-2},
     fast={"lengths": (10, 50), "cells": FEW, "seeds": 5, "max_updates": 1600},
     measure=partial(measure, task=ADDING),
-    draw=figures.draw(figures.success_against_length),
+    draw=figures.panels(figures.success_against_length),
     verdict=compare,
     caption=CAPTION,
 )
@@ -149,7 +149,7 @@ COPY_STUDY = Study(
     },
     fast={"lengths": (5, 30), "cells": FEW, "max_updates": 1500},
     measure=partial(measure, task=COPY),
-    draw=figures.draw(figures.success_against_length),
+    draw=figures.panels(figures.success_against_length),
     verdict=partial(compare, judge=False),  # the paper's ten digits are out of reach here
     caption=CAPTION,
 )
@@ -177,7 +177,7 @@ TWO_SEQUENCE = Study(
         "max_updates": 300,
     },
     measure=partial(measure, task=LATCH),
-    draw=figures.draw(figures.success_against_length),
+    draw=figures.panels(figures.success_against_length),
     verdict=compare,
     caption=CAPTION,
 )
@@ -205,7 +205,7 @@ ODYSSEY = Study(
     },
     fast={"lengths": (30,), "max_updates": 1000},
     measure=partial(measure, task=ADDING),
-    draw=figures.draw(figures.updates_to_solve),
+    draw=figures.panels(figures.updates_to_solve),
     verdict=against_vanilla,
     caption=(
         "After how many updates each of {seeds} networks of a kind has learnt to add; bar: the "

@@ -21,7 +21,7 @@ Array: TypeAlias = NDArray[Any]
 Params: TypeAlias = dict[str, Array]
 
 
-class Step(NamedTuple):
+class BlockStep(NamedTuple):
     """What a step computes for each of N cells: gates i, f, o and candidate g, c, h(c), output."""
 
     i: Array
@@ -122,7 +122,7 @@ class BlockNet:
             params["W"][:, -1, self.kinds.index(kind)] = self._repeat(np.array(bias))
         return params
 
-    def step(self, z: Array, c_prev: Array | float) -> Step:
+    def step(self, z: Array, c_prev: Array | float) -> BlockStep:
         """Run one step from the net inputs z = v W (..., kinds N) and c_prev (..., N)."""
         N = self.blocks * self.cells
         a = np.tanh(0.5 * z)  # σ(z) = (1 + tanh(z/2)) / 2
@@ -131,16 +131,16 @@ class BlockNet:
         f = gates[..., N : 2 * N] if self.forget_gates else 1.0
         c = f * c_prev + i * g
         hc = np.tanh(0.5 * c)
-        return Step(i, f, o, g, c, hc, o * hc)
+        return BlockStep(i, f, o, g, c, hc, o * hc)
 
-    def forward(self, params: Params, xs: Array) -> tuple[Array, Step]:
+    def forward(self, params: Params, xs: Array) -> tuple[Array, BlockStep]:
         """Run sequences xs (T, S, inputs), one for each network.
 
         Returns
         -------
         v : array (T, S, K)
             What the weights saw.
-        steps : Step
+        steps : BlockStep
             Every step's values, each (T, S, N).
         """
         T, S, D = xs.shape
@@ -156,14 +156,16 @@ class BlockNet:
             steps.append(step)
             c = step.c
             v[t + 1, :, D:-1] = self._sources(step)
-        return v[:T], Step(*map(np.array, zip(*steps, strict=True)))
+        return v[:T], BlockStep(*map(np.array, zip(*steps, strict=True)))
 
     def outputs_at(self, params: Params, y: Array, x: Array) -> tuple[Array, Array]:
         """Return what the output units see, (..., S, J), and put out, (..., S, outputs)."""
         seen = np.concatenate([y, x, np.ones((*x.shape[:-1], 1))], axis=-1)
         return seen, sigmoid((seen[..., None, :] @ params["W_y"])[..., 0, :])
 
-    def gradients(self, params: Params, v: Array, steps: Step, seen: Array, dout: Array) -> Params:
+    def gradients(
+        self, params: Params, v: Array, steps: BlockStep, seen: Array, dout: Array
+    ) -> Params:
         """Return the truncated gradient of 1997: no error leaves a gate or a cell's input.
 
         With f = 1 the error inside a cell is a running sum, so no loop over time is needed.
@@ -243,7 +245,7 @@ class BlockNet:
 
     def predict_step(
         self, params: Params, x: Array, sources: Array | float, c: Array | float
-    ) -> tuple[Array, Array, Step]:
+    ) -> tuple[Array, Array, BlockStep]:
         """Read one input of B sequences for each network, without learning.
 
         Parameters
@@ -253,13 +255,13 @@ class BlockNet:
         x : array (S, B, inputs)
             The input.
         sources, c : arrays (S, B, ·), (S, B, N), or 0
-            What the step before returned: its sources and its `Step.c`.
+            What the step before returned: its sources and its `BlockStep.c`.
 
         Returns
         -------
         out : array (S, B, outputs)
         sources : array (S, B, ·)
-        step : Step
+        step : BlockStep
             Arrays (S, B, N).
         """
         S, K, kinds, N = params["W"].shape
@@ -277,7 +279,7 @@ class BlockNet:
         gates[...] = gates.sum(axis=-1, keepdims=True)
         return {name: grad * self.masks[name] for name, grad in grads.items()}
 
-    def _sources(self, step: Step) -> Array:
+    def _sources(self, step: BlockStep) -> Array:
         """Return what a step sends to the next: outputs and perhaps gates, without copies."""
         if not self.gates_recur:
             return step.y

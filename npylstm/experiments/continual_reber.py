@@ -13,8 +13,8 @@ import numpy as np
 
 from npylstm.data import EmbeddedReber
 from npylstm.experiments import figures
-from npylstm.experiments.blocks import Array, BlockNet, Params, Step
-from npylstm.experiments.study import Found, Result, Row, Study, Verdict, spread
+from npylstm.experiments.blocks import Array, BlockNet, BlockStep, Params
+from npylstm.experiments.study import Measured, Study, StudyResult, TableRow, Verdict, spread
 
 TOLERANCE = 0.49
 """A prediction is right if no output is off by as much from 1 (may come next) or 0 (may not)."""
@@ -23,7 +23,7 @@ BIASES = [-0.5, -1.0, -1.5, -2.0]
 
 
 @dataclass(frozen=True)
-class Variant:
+class Network:
     """A kind of network: with forget gates or without, and what helps it."""
 
     forget_gates: bool = False
@@ -40,15 +40,15 @@ class Variant:
 
 
 VARIANTS = {
-    "standard": Variant(published="0 / 1 <1166> / 99 <37>"),
-    "standard, external reset": Variant(external_reset=True, published="74 / 0 / 26 <31>"),
-    "forget gates": Variant(True, published="18 / 29 <39171> / 53 <145>"),
-    "forget gates, rate decays": Variant(True, decay=0.99, published="62 / 6 <68464> / 32 <30>"),
+    "standard": Network(published="0 / 1 <1166> / 99 <37>"),
+    "standard, external reset": Network(external_reset=True, published="74 / 0 / 26 <31>"),
+    "forget gates": Network(True, published="18 / 29 <39171> / 53 <145>"),
+    "forget gates, rate decays": Network(True, decay=0.99, published="62 / 6 <68464> / 32 <30>"),
 }
 
 
 def train(
-    variant: Variant,
+    variant: Network,
     seeds: int,
     symbols: int,
     check_every: int,
@@ -125,15 +125,15 @@ def wrong(out: Array, grammar: EmbeddedReber) -> Array:
 
 
 def run(
-    variant: Variant, params: Params, grammar: EmbeddedReber, symbols: int
-) -> Iterator[tuple[Array, Step]]:
+    variant: Network, params: Params, grammar: EmbeddedReber, symbols: int
+) -> Iterator[tuple[Array, BlockStep]]:
     """Run networks on streams (S, streams) without learning.
 
     Yields
     ------
     failed : array of bool (S, streams)
         Whose prediction was wrong.
-    step : Step
+    step : BlockStep
         What happened in the cells, arrays (S, streams, N).
     """
     sources: Array | float = 0.0
@@ -147,7 +147,7 @@ def run(
 
 
 def survival(
-    variant: Variant, params: Params, streams: int, symbols: int, rng: np.random.Generator
+    variant: Network, params: Params, streams: int, symbols: int, rng: np.random.Generator
 ) -> Array:
     """Return how many symbols each network predicts before its first mistake, on average: (S,)."""
     size = len(params["W"]), streams
@@ -161,7 +161,7 @@ def survival(
     return mean
 
 
-def cell_states(variant: Variant, params: Params, symbols: int, seed: int) -> Params:
+def cell_states(variant: Network, params: Params, symbols: int, seed: int) -> Params:
     """Watch the cells on one endless stream for each network, mistakes or not.
 
     Returns
@@ -187,14 +187,14 @@ def cell_states(variant: Variant, params: Params, symbols: int, seed: int) -> Pa
 
 def job(
     name: str, /, *, good: int, state_symbols: int, perfect: int, seed: int, **how: int
-) -> tuple[Row, Params]:
+) -> tuple[TableRow, Params]:
     """Train, test and watch one kind of network; return a row of the table and curves."""
     variant = VARIANTS[name]
     params, lengths, streams = train(variant, perfect=perfect, seed=seed, **how)
     is_perfect, is_good = lengths >= perfect, lengths > good
     states = cell_states(variant, params, state_symbols, seed)
     f = np.median(figures.resetting_cell(states["f"]), axis=0)
-    row: Row = {
+    row: TableRow = {
         "network": name,
         "published": variant.published,
         "perfect": f"{is_perfect.sum()}/{len(lengths)}",
@@ -210,14 +210,14 @@ def job(
     return row, {f"{name}: {key}": a for key, a in states.items()} | {f"{name}: lengths": lengths}
 
 
-def measure(executor: Executor | None, *, networks: tuple[str, ...], **how: int) -> Found:
+def measure(executor: Executor | None, *, networks: tuple[str, ...], **how: int) -> Measured:
     """Compare the kinds of network."""
     found = spread(partial(job, **how), [(name,) for name in networks], executor)
     rows = [row for row, _ in found]
     return rows, {name: curve for _, curves in found for name, curve in curves.items()}
 
 
-def judge(result: Result) -> Verdict:
+def judge(result: StudyResult) -> Verdict:
     """Say who passes `good` symbols; published is that the standard cell never does."""
     good = result.settings["good"]
     lengths = {name: result.curves[f"{name}: lengths"] for name in result.settings["networks"]}
@@ -268,7 +268,7 @@ STUDY = Study(
         "good": 100,
     },
     measure=measure,
-    draw=figures.draw(figures.cell_state_growth, figures.forgetting),
+    draw=figures.panels(figures.cell_state_growth, figures.forgetting),
     verdict=judge,
     caption=(
         "Left: the largest cell state while {seeds} trained networks of each kind read an endless "

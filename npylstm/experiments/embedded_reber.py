@@ -11,10 +11,10 @@ from npylstm.data import Strings, embedded_reber
 from npylstm.experiments import figures
 from npylstm.experiments.blocks import Array, BlockNet, Params
 from npylstm.experiments.study import (
-    Found,
-    Result,
-    Row,
+    Measured,
     Study,
+    StudyResult,
+    TableRow,
     Verdict,
     solved_row,
     spread,
@@ -25,7 +25,7 @@ OUTPUT_BIASES = [-1.0, -2.0, -3.0]
 
 
 @dataclass(frozen=True)
-class Variant:
+class Rule:
     """One reading of what the paper leaves open."""
 
     every_symbol: bool = True
@@ -34,10 +34,10 @@ class Variant:
 
 
 VARIANTS = {
-    "learns at every symbol": Variant(),
-    "learns at the end of a string": Variant(every_symbol=False),
-    "targets: all that may come next": Variant(legal_targets=True),
-    "input gates biased -1, -2, -3": Variant(input_biases=True),
+    "learns at every symbol": Rule(),
+    "learns at the end of a string": Rule(every_symbol=False),
+    "targets: all that may come next": Rule(legal_targets=True),
+    "input gates biased -1, -2, -3": Rule(input_biases=True),
 }
 
 
@@ -56,7 +56,7 @@ def _pick(strings: Strings, k: Array) -> Strings:
 
 
 def train(
-    variant: Variant,
+    variant: Rule,
     seed: int,
     *,
     seeds: int,
@@ -137,13 +137,13 @@ def mistakes(params: Params, strings: Strings) -> Array:
 def measure(
     executor: Executor | None, *, sets: int, max_strings: int, check_every: int,
     seeds: int, learning_rate: float,
-) -> Found:  # fmt: skip
+) -> Measured:  # fmt: skip
     """Try every reading on the same pairs of sets, `seeds` networks on each."""
     job = partial(train, seeds=seeds, max_strings=max_strings, check_every=check_every,
                   learning_rate=learning_rate)  # fmt: skip
     found = spread(job, product(VARIANTS.values(), range(sets)), executor)
     times = np.reshape(found, (len(VARIANTS), sets, 2, seeds)).swapaxes(1, 2)
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     curves = {}
     for name, (strings, mild) in zip(VARIANTS, times, strict=True):
         curves[name] = strings.ravel()
@@ -152,7 +152,7 @@ def measure(
     return rows, curves
 
 
-def judge(result: Result) -> Verdict:
+def judge(result: StudyResult) -> Verdict:
     """Say how many networks learn the grammar by the best reading; published is that all do."""
     counts = {name: int(np.isfinite(times).sum()) for name, times in result.curves.items()}
     best = max(counts, key=lambda name: counts[name])
@@ -185,7 +185,7 @@ STUDY = Study(
     },
     fast={"seeds": 5, "sets": 1, "max_strings": 6_000},
     measure=measure,
-    draw=figures.draw(figures.strings_to_learn),
+    draw=figures.panels(figures.strings_to_learn),
     verdict=judge,
     caption=(
         "After how many strings each network has learnt the grammar; bar: the median of those that "

@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from npylstm.experiments.study import Result
+from npylstm.experiments.study import StudyResult
 
 
-def draw(*parts: Callable[[Any, Result], Any]) -> Callable[[Any, Result], None]:
+def panels(*parts: Callable[[Any, StudyResult], Any]) -> Callable[[Any, StudyResult], None]:
     """Return a function (figure, result) that draws parts (ax, result) side by side."""
     return partial(_side_by_side, parts)
 
 
-def _side_by_side(parts: tuple[Callable[..., Any], ...], figure: Any, result: Result) -> None:
+def _side_by_side(parts: tuple[Callable[..., Any], ...], figure: Any, result: StudyResult) -> None:
     axes = figure.subplots(1, len(parts), squeeze=False)[0]
     for ax, part in zip(axes, parts, strict=True):
         part(ax, result)
@@ -32,7 +32,7 @@ def colour(k: int) -> str:
     return str(styles()[k]["color"])
 
 
-def success_against_length(ax: Any, result: Result) -> Any:
+def success_against_length(ax: Any, result: StudyResult) -> Any:
     """Draw how many networks of each kind solved the task at each length T."""
     from npylstm.plots import plot_solved
 
@@ -42,7 +42,7 @@ def success_against_length(ax: Any, result: Result) -> Any:
     return plot_solved(ax, solved, times.shape[-1], names, lengths)
 
 
-def learning_curves(ax: Any, result: Result) -> Any:
+def learning_curves(ax: Any, result: StudyResult) -> Any:
     """Draw each network's error against the sequences it has seen, and where it had learnt."""
     from npylstm.plots import legend_beside
 
@@ -63,7 +63,7 @@ def learning_curves(ax: Any, result: Result) -> Any:
     return ax
 
 
-def cell_state_growth(ax: Any, result: Result) -> Any:
+def cell_state_growth(ax: Any, result: StudyResult) -> Any:
     """Draw the largest cell state against the symbols read, for each kind of network."""
     from npylstm.plots import log_y
 
@@ -78,24 +78,24 @@ def cell_state_growth(ax: Any, result: Result) -> Any:
     return ax
 
 
-def updates_to_solve(ax: Any, result: Result) -> Any:
+def updates_to_solve(ax: Any, result: StudyResult) -> Any:
     """Draw after how many updates each network solved the task, one line of dots for each kind."""
     return _times(ax, result, result.settings["max_updates"], "updates until solved")
 
 
-def strings_to_learn(ax: Any, result: Result) -> Any:
+def strings_to_learn(ax: Any, result: StudyResult) -> Any:
     """Draw after how many strings each network had learnt the grammar, by the kind of network."""
     return _times(ax, result, result.settings["max_strings"], "strings until learnt")
 
 
-def _times(ax: Any, result: Result, cap: int, xlabel: str) -> Any:
+def _times(ax: Any, result: StudyResult, cap: int, xlabel: str) -> Any:
     from npylstm.plots import plot_times
 
     names = [row["network"] for row in result.rows]
     return plot_times(ax, list(result.curves.values()), names, cap, xlabel)
 
 
-def accuracy_against_epoch(ax: Any, result: Result) -> Any:
+def accuracy_against_epoch(ax: Any, result: StudyResult) -> Any:
     """Draw test accuracy against epoch, the mean and the range of all seeds."""
     from npylstm.plots import legend_beside, whole_ticks
 
@@ -116,7 +116,7 @@ def accuracy_against_epoch(ax: Any, result: Result) -> Any:
     return ax
 
 
-def solved_against_bias(ax: Any, result: Result) -> Any:
+def solved_against_bias(ax: Any, result: StudyResult) -> Any:
     """Draw against the forget bias how many networks solve the long lag, and MNIST's accuracy."""
     from npylstm.plots import legend_beside
 
@@ -142,7 +142,7 @@ def resetting_cell(f: Any) -> Any:
     return f[np.arange(len(f)), :, k]
 
 
-def forgetting(ax: Any, result: Result) -> Any:
+def forgetting(ax: Any, result: StudyResult) -> Any:
     """Draw what the forget gate of the cell that keeps T or P does around a string's start."""
     symbols = np.arange(-3, 4)
     names = [row["network"] for row in result.rows if row["network"].startswith("forget")]

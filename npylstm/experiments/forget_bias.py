@@ -11,7 +11,15 @@ from npylstm.cells import sigmoid
 from npylstm.experiments import figures
 from npylstm.experiments.against_length import ORDER, TEMPORAL_ORDER
 from npylstm.experiments.mnist_rows import accuracies
-from npylstm.experiments.study import Found, Result, Row, Study, Verdict, solved_row, spread
+from npylstm.experiments.study import (
+    Measured,
+    Study,
+    StudyResult,
+    TableRow,
+    Verdict,
+    solved_row,
+    spread,
+)
 from npylstm.experiments.success import updates_to_solve
 
 BIASES = (0, 1, 2, 3, 5)
@@ -27,7 +35,7 @@ def measure(
     epochs: int,
     data: str | None,
     device: Device,
-) -> Found:
+) -> Measured:
     """Train LSTMs with every bias on both tasks."""
     how = {**TEMPORAL_ORDER.full, "seeds": seeds, "max_updates": max_updates, "device": device}
     del how["lengths"], how["cells"]
@@ -37,10 +45,10 @@ def measure(
     accuracy = np.array(spread(read, product(names, range(mnist_seeds)), executor))
     final = 100 * accuracy[:, -1].reshape(len(BIASES), mnist_seeds)
 
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     for b, times, percent in zip(BIASES, updates, final, strict=True):
         f = float(sigmoid(np.array(b, float)))
-        row: Row = {"forget bias": b, "f at the start": f, "memory, steps": -1 / np.log(f)}
+        row: TableRow = {"forget bias": b, "f at the start": f, "memory, steps": -1 / np.log(f)}
         row |= {f"f^{T}": f**T}
         row |= solved_row(times, max_updates, "updates")
         row |= {
@@ -52,7 +60,7 @@ def measure(
     return rows, curves
 
 
-def judge(result: Result) -> Verdict:
+def judge(result: StudyResult) -> Verdict:
     """Say which bias solves the long lag; published: 5 as fast as no gate, 1 slower, 0 worst."""
     biases, accuracy = result.curves["biases"], result.curves["accuracy"].mean(axis=1)
     solved = dict(
@@ -91,7 +99,7 @@ STUDY = Study(
     },
     fast={"seeds": 5, "T": 50, "max_updates": 400, "mnist_seeds": 1, "epochs": 20},
     measure=measure,
-    draw=figures.draw(figures.solved_against_bias),
+    draw=figures.panels(figures.solved_against_bias),
     verdict=judge,
     caption=(
         "How many of {seeds} LSTMs learn the temporal order of T = {T} steps within "

@@ -21,7 +21,7 @@ from npylstm.backend import Array
 from npylstm.cells import RNNCell
 from npylstm.experiments import figures
 from npylstm.experiments.networks import CELLS, prepared
-from npylstm.experiments.study import Found, Result, Row, Study, Verdict, spread
+from npylstm.experiments.study import Measured, Study, StudyResult, TableRow, Verdict, spread
 from npylstm.sequence import backward_steps, unroll
 
 INPUTS = 28
@@ -61,7 +61,7 @@ def rates(
 
 def measure(
     executor: Executor | None, *, seeds: int, hidden: int, sequences: int, lags: tuple[int, int]
-) -> Found:
+) -> Measured:
     """Measure every kind of network from every seed, between two lags.
 
     Before its rate is taken, the gradient has the first lag to turn into the direction that grows
@@ -69,7 +69,7 @@ def measure(
     """
     job = partial(rates, hidden=hidden, sequences=sequences, lags=lags)
     measured = spread(job, product(NETWORKS, range(seeds)), executor)
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     curves: dict[str, Array] = {}
     first, last = lags
     for k, name in enumerate(NETWORKS):
@@ -93,7 +93,7 @@ def measure(
     return rows, curves
 
 
-def judge(result: Result) -> Verdict:
+def judge(result: StudyResult) -> Verdict:
     """Say how far slopes and exponents are apart; they agree within 5 % or 0.001 a step."""
     pairs = {row["network"]: (row["slope of ln gradient norm"], row["first exponent"])
              for row in result.rows}  # fmt: skip
@@ -110,7 +110,7 @@ def judge(result: Result) -> Verdict:
     )
 
 
-def plot(ax: Any, result: Result) -> Any:
+def plot(ax: Any, result: StudyResult) -> Any:
     """Draw the measured gradient norms beside the straight lines that the exponents predict."""
     from npylstm.plots import plot_exponents  # brings Matplotlib, slow to import
 
@@ -137,7 +137,7 @@ STUDY = Study(
     full={"seeds": 5, "hidden": 128, "sequences": 20, "lags": (200, 600)},
     fast={"seeds": 2, "hidden": 32},
     measure=measure,
-    draw=figures.draw(plot),
+    draw=figures.panels(plot),
     verdict=judge,
     caption=(
         "Marks: the norm of the loss gradient at each lag, mean of {sequences} sequences and "

@@ -11,7 +11,7 @@ from npylstm.backend import Array, Device
 from npylstm.data import Digits, load_mnist, row_sequences
 from npylstm.experiments import figures
 from npylstm.experiments.networks import CELLS
-from npylstm.experiments.study import Found, Result, Row, Study, Verdict, spread
+from npylstm.experiments.study import Measured, Study, StudyResult, TableRow, Verdict, spread
 from npylstm.models import SequenceModel
 from npylstm.training import Examples, RMSProp, Trainer
 
@@ -44,12 +44,12 @@ def examples(digits: Digits) -> Examples:
 def measure(
     executor: Executor | None, *, cells: tuple[str, ...], seeds: int, epochs: int,
     data: str | None, device: Device,
-) -> Found:  # fmt: skip
+) -> Measured:  # fmt: skip
     """Train every kind of network from every seed."""
     train = partial(accuracies, epochs=epochs, data=data, device=device)
     found = spread(train, product((NETWORKS[name] for name in cells), range(seeds)), executor)
     curves = dict(zip(cells, np.reshape(found, (-1, seeds, epochs)), strict=True))
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     for name, curve in curves.items():
         last = 100 * curve[:, -1]
         first, median, third = np.quantile(last, (0.25, 0.5, 0.75))
@@ -67,7 +67,7 @@ def measure(
     return rows, curves
 
 
-def judge(result: Result) -> Verdict:
+def judge(result: StudyResult) -> Verdict:
     """Rank the networks by their mean accuracy; published is 97.5 % after 100 epochs of MNIST.
 
     The published mean is of 15 checks on 256 digits each, so it is good to half a point.
@@ -97,7 +97,7 @@ STUDY = Study(
     full={"cells": tuple(NETWORKS), "seeds": 5, "epochs": 100, "data": None, "device": "cpu"},
     fast={"seeds": 1, "epochs": 25},
     measure=measure,
-    draw=figures.draw(figures.accuracy_against_epoch),
+    draw=figures.panels(figures.accuracy_against_epoch),
     verdict=judge,
     caption="Mean and range of the networks of each kind ({seeds}) after every epoch.",
     size=(9.0, 5.0),

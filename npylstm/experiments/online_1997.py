@@ -14,8 +14,16 @@ import numpy as np
 
 from npylstm.data import Batch, adding_1997, long_lag, temporal_order_1997
 from npylstm.experiments import figures
-from npylstm.experiments.blocks import Array, BlockNet, Params, Step
-from npylstm.experiments.study import Found, Result, Row, Study, Verdict, progress, solved_row
+from npylstm.experiments.blocks import Array, BlockNet, BlockStep, Params
+from npylstm.experiments.study import (
+    Measured,
+    Study,
+    StudyResult,
+    TableRow,
+    Verdict,
+    progress,
+    solved_row,
+)
 
 CHUNK = 100
 """Sequences drawn at a time; whether a network has learnt is looked at this often."""
@@ -63,14 +71,14 @@ def measure(
     max_sequences: int,
     test_sequences: int,
     seed: int,
-) -> Found:
+) -> Measured:
     """Train and test S networks; they run side by side, so there is nothing to hand out."""
     params, sequences, curve = learn(problem, seeds, max_sequences, seed)
     rng, n = np.random.default_rng([seed, 1]), test_sequences
     errors = np.array([test_errors(problem, params, k, n, rng) for k in range(seeds)])
     wrong = (errors.max(axis=-1) >= problem.tolerance).sum(axis=1)
     learnt = np.isfinite(sequences)
-    row: Row = {"published mean": problem.published, "weights": problem.net.n_weights}
+    row: TableRow = {"published mean": problem.published, "weights": problem.net.n_weights}
     row |= solved_row(sequences, max_sequences)
     row |= {
         "mean of the solvers": int(sequences[learnt].mean()) if learnt.any() else None,
@@ -86,7 +94,7 @@ def measure(
     }
 
 
-def judge(result: Result) -> Verdict:
+def judge(result: StudyResult) -> Verdict:
     """Say how many networks learnt and when; published is that all do, within a factor of two."""
     times, published = result.curves["solved at"], int(result.curves["published"])
     learnt, cap = times[np.isfinite(times)], result.settings["max_sequences"]
@@ -151,7 +159,7 @@ def test_errors(
 
 def run(
     net: BlockNet, params: Params, batch: Batch, n: int
-) -> tuple[Array, Array, Array, Step, Array]:
+) -> tuple[Array, Array, Array, BlockStep, Array]:
     """Run each network on its n-th sequence; return the error (S, outputs) at the end, and how.
 
     Returns
@@ -225,7 +233,7 @@ def _study(name: str, **about: Any) -> Study:
     return Study(
         name=name,
         measure=partial(measure, problem=PROBLEMS[name]),
-        draw=figures.draw(figures.learning_curves),
+        draw=figures.panels(figures.learning_curves),
         verdict=judge,
         deviations=(*about.pop("deviations", ()), looks),
         caption=(

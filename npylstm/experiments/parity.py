@@ -20,16 +20,16 @@ from npylstm.backend import AnyArray, Array, to_device, to_numpy
 from npylstm.data import Batch
 from npylstm.experiments.networks import SUCCESSORS
 from npylstm.experiments.study import (
-    Found,
-    Result,
-    Row,
+    Measured,
     Study,
+    StudyResult,
+    TableRow,
     Verdict,
     listed,
     solved_row,
     spread,
 )
-from npylstm.experiments.success import SETTINGS, Task, train
+from npylstm.experiments.success import SETTINGS, LengthTask, train
 
 LONGER = (1, 2, 5, 10)
 """How many times as long the test's sequences are."""
@@ -57,7 +57,9 @@ def wrong_anywhere(y: Array, batch: Batch) -> AnyArray:
 
 
 TASKS = {
-    kind: Task(partial(bits, kind), inputs=3, outputs=2, wrong=wrong_anywhere, every_step=True)
+    kind: LengthTask(
+        partial(bits, kind), inputs=3, outputs=2, wrong=wrong_anywhere, every_step=True
+    )
     for kind in ("remember", "compute")
 }
 
@@ -76,28 +78,28 @@ def job(kind: str, name: str, /, *, T: int, **how: Any) -> tuple[Array, Array]:
     return updates, np.stack(shares, axis=-1)
 
 
-def measure(executor: Executor | None, *, cells: tuple[str, ...], T: int, **how: Any) -> Found:
+def measure(executor: Executor | None, *, cells: tuple[str, ...], T: int, **how: Any) -> Measured:
     """Train every kind of network on both tasks."""
     jobs = list(product(TASKS, cells))
     found = spread(partial(job, T=T, **how), jobs, executor)
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     curves: dict[str, Array] = {}
     for (kind, name), (updates, shares) in zip(jobs, found, strict=True):
         curves[f"{kind}, {name}"], curves[f"{kind}, {name}: updates"] = shares, updates
-        row: Row = {"task": kind, "network": name}
+        row: TableRow = {"task": kind, "network": name}
         for times, share in zip(LONGER, shares.T, strict=True):
             row[f"T = {times * T}"] = f"{(share >= MOST).sum()}/{len(share)}"
         rows.append(row | solved_row(updates, how["max_updates"], "updates"))
     return rows, curves
 
 
-def able(result: Result, kind: str, name: str) -> bool:
+def able(result: StudyResult, kind: str, name: str) -> bool:
     """Return whether at least half of the networks can do a task at ten times the length."""
     share = result.curves[f"{kind}, {name}"][:, -1]
     return bool((share >= MOST).mean() >= 0.5)
 
 
-def judge(result: Result) -> Verdict:
+def judge(result: StudyResult) -> Verdict:
     """Say which kinds can remember, and which can compute, at ten times the length."""
     names, T = result.settings["cells"], LONGER[-1] * result.settings["T"]
     remember, compute = ([n for n in names if able(result, kind, n)] for kind in TASKS)
@@ -110,7 +112,7 @@ def judge(result: Result) -> Verdict:
     )
 
 
-def draw(figure: Any, result: Result) -> None:
+def plot(figure: Any, result: StudyResult) -> None:
     """Draw how many networks of each kind can do either task, at both lengths."""
     from npylstm.plots import plot_solved
 
@@ -140,7 +142,7 @@ STUDY = Study(
     },
     fast={"seeds": 5, "max_updates": 600},
     measure=measure,
-    draw=draw,
+    draw=plot,
     verdict=judge,
     caption=(
         "How many of {seeds} networks of each kind can say the first bit, and the parity of all "

@@ -27,10 +27,10 @@ if TYPE_CHECKING:  # Matplotlib takes longer to import than everything else toge
 WIDTH = 80
 """How wide a terminal is, in characters."""
 
-Row = dict[str, Any]
+TableRow = dict[str, Any]
 """One line of a table: column -> text or number."""
 
-Found = tuple[list[Row], dict[str, NDArray[Any]]]
+Measured = tuple[list[TableRow], dict[str, NDArray[Any]]]
 """What a study measures: the table's rows, and the arrays that its picture is drawn from."""
 
 
@@ -64,12 +64,12 @@ class Study:
     published : str
         What was published, and where.
     measure : callable
-        (executor or None, **settings) -> `Found`. The executor, any `concurrent.futures.Executor`,
-        runs the parts that do not depend on each other.
+        (executor or None, **settings) -> `Measured`. The executor, any
+        `concurrent.futures.Executor`, runs the parts that do not depend on each other.
     draw : callable
         (figure, result) draws it.
     verdict : callable
-        Result -> `Verdict`, computed from the numbers that were found.
+        StudyResult -> `Verdict`, computed from the numbers that were found.
     full : dict
         The settings for the documentation. The common ones: `seeds`, how many networks of each
         kind; `seed`, where random numbers start; `data`, a folder with MNIST; `device`.
@@ -86,9 +86,9 @@ class Study:
     name: str
     title: str
     published: str
-    measure: Callable[..., Found]
-    draw: Callable[["Figure", "Result"], Any]
-    verdict: Callable[["Result"], Verdict]
+    measure: Callable[..., Measured]
+    draw: Callable[["Figure", "StudyResult"], Any]
+    verdict: Callable[["StudyResult"], Verdict]
     full: Mapping[str, Any]
     fast: Mapping[str, Any] = field(default_factory=dict)
     deviations: tuple[str, ...] = ()
@@ -150,7 +150,9 @@ class Study:
             )
         return settings
 
-    def run(self, full: bool = False, executor: Executor | None = None, **changes: Any) -> "Result":
+    def run(
+        self, full: bool = False, executor: Executor | None = None, **changes: Any
+    ) -> "StudyResult":
         """Run the study.
 
         Parameters
@@ -168,12 +170,12 @@ class Study:
     def result(
         self,
         settings: Mapping[str, Any],
-        rows: list[Row],
+        rows: list[TableRow],
         curves: dict[str, NDArray[Any]],
         seconds: float | None = None,
-    ) -> "Result":
+    ) -> "StudyResult":
         """Return what was found, with all that can be said of it."""
-        result = Result(
+        result = StudyResult(
             self.name,
             self.title,
             self.published,
@@ -187,7 +189,7 @@ class Study:
         )
         return replace(result, verdict=str(self.verdict(result)))
 
-    def figure(self, result: "Result") -> "Figure":
+    def figure(self, result: "StudyResult") -> "Figure":
         """Return the picture, with the verdict above and the caption below."""
         from matplotlib.figure import Figure
 
@@ -199,7 +201,7 @@ class Study:
         figure.supxlabel(caption, x=0.01, ha="left", fontsize="small")
         return figure
 
-    def perform(self, out: Path | None = None, **options: Any) -> "Result":
+    def perform(self, out: Path | None = None, **options: Any) -> "StudyResult":
         """Run the study, `run(**options)`, and save what it found in folder `out`, if given.
 
         Raises
@@ -224,7 +226,7 @@ class Study:
             return seconds
         return float(seconds * seeds / usual)
 
-    def report(self, result: "Result") -> str:
+    def report(self, result: "StudyResult") -> str:
         """Return a result's table, and where it is not the full study's, what that one found."""
         parts = [result.table()]
         if any(result.settings[name] != self.full[name] for name in self.fast):
@@ -236,7 +238,7 @@ class Study:
 
 
 @dataclass(frozen=True)
-class Result:
+class StudyResult:
     """The outcome of a study.
 
     Attributes
@@ -266,7 +268,7 @@ class Result:
     caption: str
     verdict: str
     settings: dict[str, Any]
-    rows: list[Row]
+    rows: list[TableRow]
     curves: dict[str, NDArray[Any]]
     seconds: float | None = None
 
@@ -311,7 +313,7 @@ class Result:
                 new.rename(path)
 
     @classmethod
-    def load(cls, folder: Path, name: str) -> "Result":
+    def load(cls, folder: Path, name: str) -> "StudyResult":
         """Read a result back, for instance to draw its picture anew."""
         facts = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
         facts["deviations"] = tuple(facts["deviations"])
@@ -386,7 +388,7 @@ def solved_interval(solved: int, n: int) -> tuple[float, float]:
     return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
-def solved_row(times: NDArray[Any], cap: int, unit: str = "sequences") -> Row:
+def solved_row(times: NDArray[Any], cap: int, unit: str = "sequences") -> TableRow:
     """Return the columns that say how many networks solved a task, and when.
 
     Median and quartiles count all networks; a network that was given up counts as above the cap.
@@ -454,7 +456,7 @@ def paragraph(text: str) -> str:
     )
 
 
-def layout(rows: Sequence[Row], widest: int = 26) -> str:
+def layout(rows: Sequence[TableRow], widest: int = 26) -> str:
     """Return rows as a table that fits a terminal, in several parts where it is too wide for one.
 
     Every part begins with the columns that tell the rows apart.

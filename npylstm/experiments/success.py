@@ -17,7 +17,7 @@ from npylstm.backend import AnyArray, Array, Device, array_module, to_device, to
 from npylstm.cells import Params
 from npylstm.data import Batch
 from npylstm.experiments.networks import CELLS, STANDARD, prepared
-from npylstm.experiments.study import Found, Result, Row, Verdict, solved_row, spread
+from npylstm.experiments.study import Measured, StudyResult, TableRow, Verdict, solved_row, spread
 from npylstm.models import SequenceModel
 from npylstm.training import Adam, clip_by_global_norm
 
@@ -40,7 +40,7 @@ SETTINGS: dict[str, Any] = {
 
 
 @dataclass(frozen=True)
-class Task:
+class LengthTask:
     """A task of any length T.
 
     Attributes
@@ -72,7 +72,7 @@ def wrong_class(y: Array, batch: Batch) -> AnyArray:
 
 
 def train(
-    task: Task,
+    task: LengthTask,
     name: str,
     T: int,
     *,
@@ -155,7 +155,7 @@ def train(
     return model, final, updates
 
 
-def updates_to_solve(task: Task, name: str, T: int, **how: Any) -> Array:
+def updates_to_solve(task: LengthTask, name: str, T: int, **how: Any) -> Array:
     """Return after how many updates each of S networks solved a task, or NaN; see `train`."""
     return train(task, name, T, **how)[2]
 
@@ -173,26 +173,26 @@ def _select(arrays: Params, keep: Array) -> Params:
 
 
 def measure(
-    executor: Executor | None, *, task: Task, lengths: tuple[int, ...], cells: tuple[str, ...],
-    **how: Any,
-) -> Found:  # fmt: skip
+    executor: Executor | None, *, task: LengthTask,
+    lengths: tuple[int, ...], cells: tuple[str, ...], **how: Any,
+) -> Measured:  # fmt: skip
     """Train every kind of network at every length, each a job of its own."""
     jobs = [(name, T) for T, name in product(lengths, cells)]
     times = spread(partial(updates_to_solve, task, **how), jobs, executor)
-    rows: list[Row] = [
+    rows: list[TableRow] = [
         {"T": T, "network": name} | solved_row(updates, how["max_updates"], "updates")
         for (name, T), updates in zip(jobs, times, strict=True)
     ]
     return rows, {f"{name}, T={T}": updates for (name, T), updates in zip(jobs, times, strict=True)}
 
 
-def solved(result: Result, name: str, T: int) -> tuple[int, int]:
+def solved(result: StudyResult, name: str, T: int) -> tuple[int, int]:
     """Return how many networks of a kind solved the task at length T, and of how many."""
     times = result.curves[f"{name}, T={T}"]
     return int(np.isfinite(times).sum()), len(times)
 
 
-def compare(result: Result, judge: bool = True) -> Verdict:
+def compare(result: StudyResult, judge: bool = True) -> Verdict:
     """Say how LSTMs and tanh RNNs fare at the longest T.
 
     Published is that LSTMs solve it, here four of five, and tanh RNNs do not, here at most one.

@@ -1,7 +1,7 @@
 """The cells' equations, line by line: what is computed from what, and where in the code.
 
 A formula is written for one unit, with the names that the code uses, as Python would read it. The
-page shows it with symbols and with numbers; `evaluate` works it out for all steps and units.
+page shows it with symbols and with numbers; `work_out` works it out for all steps and units.
 """
 
 import re
@@ -29,7 +29,7 @@ Function = Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
-class Row:
+class Equation:
     """One equation.
 
     Attributes
@@ -52,7 +52,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Mistake:
+class Omission:
     """One term left out of the backward pass; the exercises' checker knows the same mistakes.
 
     Attributes
@@ -77,8 +77,8 @@ class Explanation:
 
     Attributes
     ----------
-    rows : tuple of Row
-    mistakes : tuple of Mistake
+    rows : tuple of Equation
+    mistakes : tuple of Omission
     keep : str
         The gate that multiplies the old state, if there is one.
     keep_bias : float
@@ -87,13 +87,13 @@ class Explanation:
         The activations that have no formula here: φ and its slope φ_slope, ψ and ψ_slope.
     """
 
-    rows: tuple[Row, ...]
-    mistakes: tuple[Mistake, ...]
+    rows: tuple[Equation, ...]
+    mistakes: tuple[Omission, ...]
     keep: str = ""
     keep_bias: float = 0.0
     functions: dict[str, Function] = field(default_factory=dict)
 
-    def with_mistake(self, mistake: Mistake) -> "Explanation":
+    def with_mistake(self, mistake: Omission) -> "Explanation":
         """Return the equations as they read with a mistake."""
         rows = (
             replace(row, formula=mistake.formulas.get(row.name, row.formula)) for row in self.rows
@@ -101,7 +101,7 @@ class Explanation:
         return replace(self, rows=tuple(rows))
 
 
-def evaluate(explained: Explanation, params: Params, cell: Cell, seen: Values) -> Values:
+def work_out(explained: Explanation, params: Params, cell: Cell, seen: Values) -> Values:
     """Work out every equation, and return what was seen and what the equations add.
 
     Raises
@@ -132,7 +132,7 @@ def constants(params: Params, cell: Cell) -> Params:
     return parts | ({"b_q": params["b_h"]} if "b_h" in params else {})
 
 
-def digits(row: Row, values: dict[str, Any], functions: dict[str, Function]) -> Any:
+def digits(row: Equation, values: dict[str, Any], functions: dict[str, Function]) -> Any:
     """Return how many digits of the numbers in a formula make it give what stands behind its `=`.
 
     The result is shown to 4 digits; (T, H) of int, from 4 to 12.
@@ -164,16 +164,16 @@ def _result(formula: str, values: dict[str, Any], functions: dict[str, Function]
 # ------------------------------------------------------------------ the cells
 
 
-def _pre_activation(gate: str) -> list[Row]:
+def _pre_activation(gate: str) -> list[Equation]:
     return [
-        Row(f"xW_{gate}", f"x @ Wx_{gate}"),
-        Row(f"hW_{gate}", f"h_prev @ Wh_{gate}"),
+        Equation(f"xW_{gate}", f"x @ Wx_{gate}"),
+        Equation(f"hW_{gate}", f"h_prev @ Wh_{gate}"),
     ]
 
 
-def _returned(gate: str) -> Row:
+def _returned(gate: str) -> Equation:
     """Return what the error of a gate sends back through its recurrent weights."""
-    return Row(f"dzW_{gate}", f"dz_{gate} @ Wh_{gate}.T")
+    return Equation(f"dzW_{gate}", f"dz_{gate} @ Wh_{gate}.T")
 
 
 ACTIVATED = {
@@ -204,37 +204,42 @@ def _functions(**activations: str) -> dict[str, Function]:
 def _lstm(cell: LSTMCell) -> Explanation:
     gates = "ifog"
     rows = [row for gate in gates for row in _pre_activation(gate)]
-    rows += [Row(f"z_{gate}", f"xW_{gate} + hW_{gate} + b_{gate}", "forward z") for gate in gates]
-    rows += [Row(gate, f"σ(z_{gate})", f"forward {gate}") for gate in "ifo"]
     rows += [
-        Row("g", "tanh(z_g)", "forward g"),
-        Row("c", "f * c_prev + i * g", "forward c"),
-        Row("tanh_c", "tanh(c)", "forward tanh_c"),
-        Row("h", "o * tanh_c", "forward h"),
-        Row("dh", "doutput + dh_next", "walk dstate", ("dh",)),
-        Row("do", "dh * tanh_c", "backward do"),
-        Row("dtanh_c", "dh * o", "backward dc", ("dh", "o")),
-        Row("dc_h", "dh * o * (1 - tanh_c * tanh_c)", "backward dc", ("dh", "o")),
-        Row("dc", "dc_next + dh * o * (1 - tanh_c * tanh_c)", "backward dc", ("dh", "o")),
-        Row("di", "dc * g", "backward di"),
-        Row("df", "dc * c_prev", "backward df"),
-        Row("dg", "dc * i", "backward dg"),
-        *(Row(f"dz_{gate}", f"d{gate} * {gate} * (1 - {gate})", "backward dz") for gate in "ifo"),
-        Row("dz_g", "dg * (1 - g * g)", "backward dz"),
+        Equation(f"z_{gate}", f"xW_{gate} + hW_{gate} + b_{gate}", "forward z") for gate in gates
+    ]
+    rows += [Equation(gate, f"σ(z_{gate})", f"forward {gate}") for gate in "ifo"]
+    rows += [
+        Equation("g", "tanh(z_g)", "forward g"),
+        Equation("c", "f * c_prev + i * g", "forward c"),
+        Equation("tanh_c", "tanh(c)", "forward tanh_c"),
+        Equation("h", "o * tanh_c", "forward h"),
+        Equation("dh", "doutput + dh_next", "walk dstate", ("dh",)),
+        Equation("do", "dh * tanh_c", "backward do"),
+        Equation("dtanh_c", "dh * o", "backward dc", ("dh", "o")),
+        Equation("dc_h", "dh * o * (1 - tanh_c * tanh_c)", "backward dc", ("dh", "o")),
+        Equation("dc", "dc_next + dh * o * (1 - tanh_c * tanh_c)", "backward dc", ("dh", "o")),
+        Equation("di", "dc * g", "backward di"),
+        Equation("df", "dc * c_prev", "backward df"),
+        Equation("dg", "dc * i", "backward dg"),
+        *(
+            Equation(f"dz_{gate}", f"d{gate} * {gate} * (1 - {gate})", "backward dz")
+            for gate in "ifo"
+        ),
+        Equation("dz_g", "dg * (1 - g * g)", "backward dz"),
         *(_returned(gate) for gate in gates),
-        Row("dc_prev", "dc * f", "backward dc_prev"),
-        Row("dh_prev", "dzW_i + dzW_f + dzW_o + dzW_g", "backward dh_prev"),
+        Equation("dc_prev", "dc * f", "backward dc_prev"),
+        Equation("dh_prev", "dzW_i + dzW_f + dzW_o + dzW_g", "backward dh_prev"),
     ]
     through_h = "dh * o * (1 - tanh_c**2)"
     mistakes = (
-        Mistake(
+        Omission(
             "carry",
             f"dc + {through_h}",
             through_h,
             {"dc": "dh * o * (1 - tanh_c * tanh_c)"},
         ),
-        Mistake("factor", "dc * f", "dc", {"dc_prev": "dc"}),
-        Mistake("slope", through_h, "dh * o", {"dc": "dc_next + dh * o", "dc_h": "dh * o"}),
+        Omission("factor", "dc * f", "dc", {"dc_prev": "dc"}),
+        Omission("slope", through_h, "dh * o", {"dc": "dc_next + dh * o", "dc_h": "dh * o"}),
     )
     return Explanation(tuple(rows), mistakes, "f", cell.forget_bias)
 
@@ -243,18 +248,18 @@ def _rnn(cell: RNNCell) -> Explanation:
     function, slope = _activated(cell.activation, "z_h", "h")
     rows = (
         *_pre_activation("h"),
-        Row("z_h", "xW_h + hW_h + b_h", "forward z", ("x",)),
-        Row("h", function, "forward h"),
-        Row("dh", "doutput + dh_next", "walk dstate", ("dh",)),
-        Row("slope", slope, "backward dz"),
-        Row("dz_h", "dh * slope", "backward dz"),
+        Equation("z_h", "xW_h + hW_h + b_h", "forward z", ("x",)),
+        Equation("h", function, "forward h"),
+        Equation("dh", "doutput + dh_next", "walk dstate", ("dh",)),
+        Equation("slope", slope, "backward dz"),
+        Equation("dz_h", "dh * slope", "backward dz"),
         _returned("h"),
-        Row("dh_prev", "dzW_h", "backward return"),
+        Equation("dh_prev", "dzW_h", "backward return"),
     )
     mistakes = (
-        Mistake("carry", "dz @ mT(params['W_h'])", "0 * dh", {"dh_prev": "0 * dh"}),
-        Mistake("weight", "dz @ mT(params['W_h'])", "dz", {"dh_prev": "dz_h"}),
-        Mistake("slope", "dh * find_activation(self.activation).slope(h)", "dh", {"dz_h": "dh"}),
+        Omission("carry", "dz @ mT(params['W_h'])", "0 * dh", {"dh_prev": "0 * dh"}),
+        Omission("weight", "dz @ mT(params['W_h'])", "dz", {"dh_prev": "dz_h"}),
+        Omission("slope", "dh * find_activation(self.activation).slope(h)", "dh", {"dz_h": "dh"}),
     )
     return Explanation(rows, mistakes, functions=_functions(φ=cell.activation))
 
@@ -265,49 +270,49 @@ def _gru(cell: GRUCell) -> Explanation:
     gated = {gate: _activated(cell.gate_activation, f"z_{gate}", gate, "ψ") for gate in "ru"}
     for gate in "ru":
         rows += [
-            Row(f"z_{gate}", f"xW_{gate} + hW_{gate} + b_{gate}", "forward z_g"),
-            Row(gate, gated[gate][0], f"forward {gate}"),
+            Equation(f"z_{gate}", f"xW_{gate} + hW_{gate} + b_{gate}", "forward z_g"),
+            Equation(gate, gated[gate][0], f"forward {gate}"),
         ]
     if cell.reset_after:
         rows += [
-            Row("q", "hW_n + b_q", "forward q", ("h_prev",)),
-            Row("z_n", "xW_n + b_n + r * q", "forward z_n", ("q",)),
+            Equation("q", "hW_n + b_q", "forward q", ("h_prev",)),
+            Equation("z_n", "xW_n + b_n + r * q", "forward z_n", ("q",)),
         ]
     else:
         rows += [
-            Row("mW_n", "(r * h_prev) @ Wh_n"),
-            Row("z_n", "xW_n + b_n + mW_n", "forward z_n", ("h_prev",)),
+            Equation("mW_n", "(r * h_prev) @ Wh_n"),
+            Equation("z_n", "xW_n + b_n + mW_n", "forward z_n", ("h_prev",)),
         ]
     rows += [
-        Row("n", function, "forward n"),
-        Row("h", "u * h_prev + (1 - u) * n", "forward h"),
-        Row("dh", "doutput + dh_next", "walk dstate", ("dh",)),
-        Row("du", "dh * (h_prev - n)", "backward du"),
-        Row("dn", "dh * (1 - u)", "backward dn"),
-        Row("slope", slope, "backward dz_n"),
-        Row("dz_n", "dn * slope", "backward dz_n"),
+        Equation("n", function, "forward n"),
+        Equation("h", "u * h_prev + (1 - u) * n", "forward h"),
+        Equation("dh", "doutput + dh_next", "walk dstate", ("dh",)),
+        Equation("du", "dh * (h_prev - n)", "backward du"),
+        Equation("dn", "dh * (1 - u)", "backward dn"),
+        Equation("slope", slope, "backward dz_n"),
+        Equation("dz_n", "dn * slope", "backward dz_n"),
     ]
     if cell.reset_after:
         rows += [
-            Row("dq", "dz_n * r", "backward dq"),
-            Row("dr", "dz_n * q", "backward dr", ("q",)),
-            Row("dqW_n", "dq @ Wh_n.T"),
+            Equation("dq", "dz_n * r", "backward dq"),
+            Equation("dr", "dz_n * q", "backward dr", ("q",)),
+            Equation("dqW_n", "dq @ Wh_n.T"),
         ]
     else:
-        rows += [_returned("n"), Row("dr", "dzW_n * h_prev", "backward dr", ("dm",))]
+        rows += [_returned("n"), Equation("dr", "dzW_n * h_prev", "backward dr", ("dm",))]
     last = "dqW_n" if cell.reset_after else "dzW_n * r"
     rows += [
-        Row("dz_r", f"dr * {gated['r'][1]}", "backward dz_g"),
-        Row("dz_u", f"du * {gated['u'][1]}", "backward dz_g"),
+        Equation("dz_r", f"dr * {gated['r'][1]}", "backward dz_g"),
+        Equation("dz_u", f"du * {gated['u'][1]}", "backward dz_g"),
         _returned("r"),
         _returned("u"),
-        Row("dh_prev", f"dh * u + dzW_r + dzW_u + {last}", "backward return"),
+        Equation("dh_prev", f"dh * u + dzW_r + dzW_u + {last}", "backward return"),
     ]
     carry = "dh * u + dz_g @ mT(W_hg)"
     mistakes = (
-        Mistake("carry", carry, "dz_g @ mT(W_hg)", {"dh_prev": f"dzW_r + dzW_u + {last}"}),
-        Mistake("factor", "dh * u", "dh", {"dh_prev": f"dh + dzW_r + dzW_u + {last}"}),
-        Mistake("slope", "dn * find_activation(self.activation).slope(n)", "dn", {"dz_n": "dn"}),
+        Omission("carry", carry, "dz_g @ mT(W_hg)", {"dh_prev": f"dzW_r + dzW_u + {last}"}),
+        Omission("factor", "dh * u", "dh", {"dh_prev": f"dh + dzW_r + dzW_u + {last}"}),
+        Omission("slope", "dn * find_activation(self.activation).slope(n)", "dn", {"dz_n": "dn"}),
     )
     functions = _functions(φ=cell.activation, ψ=cell.gate_activation)
     return Explanation(tuple(rows), mistakes, "u", cell.gate_bias, functions)

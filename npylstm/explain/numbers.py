@@ -32,15 +32,15 @@ from numpy.typing import NDArray
 
 from npylstm.cells import Cell, RNNCell
 from npylstm.explain.equations import (
+    Equation,
     Explanation,
-    Mistake,
-    Row,
+    Omission,
     constants,
     digits,
-    evaluate,
     explanation,
+    work_out,
 )
-from npylstm.explain.recording import Example, Recording, Values, walk
+from npylstm.explain.recording import Example, Recording, Values, watch_steps
 from npylstm.explain.source import line_of, read, with_mistake
 
 BIASES = np.arange(-2, 5.5, 0.5)
@@ -132,7 +132,7 @@ def _check_size(example: Example) -> None:
 def _values(explained: Explanation | None, seen: Recording) -> Values:
     """Return what was seen, and what the equations add."""
     known = seen.values | {"doutput": seen.doutputs}
-    return known if explained is None else evaluate(explained, seen.params, seen.cell, known)
+    return known if explained is None else work_out(explained, seen.params, seen.cell, known)
 
 
 def _others(explained: Explanation | None, seen: Recording, values: Values) -> dict[str, Any]:
@@ -147,7 +147,7 @@ def _others(explained: Explanation | None, seen: Recording, values: Values) -> d
 
 
 def _equations(
-    explained: Explanation, seen: Recording, values: Values, rows: Sequence[Row]
+    explained: Explanation, seen: Recording, values: Values, rows: Sequence[Equation]
 ) -> dict[str, Any]:
     """Return each row's formula, line of code, and digits: a string for each step, base 36."""
     known = values | constants(seen.params, seen.cell)
@@ -182,7 +182,7 @@ def _beside(seen: Recording, rnn: Example | None) -> dict[str, Any]:
     if rnn is not None:
         return {"trained": True, "dh": _norm(rnn.record().values["dh"])}
     other = RNNCell(seen.xs.shape[1], seen.doutputs.shape[1])
-    dh = walk(other, other.init(0), seen.xs, seen.doutputs)["dh"]
+    dh = watch_steps(other, other.init(0), seen.xs, seen.doutputs)["dh"]
     return {"trained": False, "dh": _norm(dh)}
 
 
@@ -207,12 +207,12 @@ def _what_if(
     return {"gate": explained.keep, "start": explained.keep_bias, "cases": cases}
 
 
-def _broken(explained: Explanation, mistake: Mistake, seen: Recording) -> dict[str, Any]:
+def _broken(explained: Explanation, mistake: Omission, seen: Recording) -> dict[str, Any]:
     """Return the gradients with a mistake in the backward pass."""
     wrong = explained.with_mistake(mistake)
     cell = with_mistake(seen.cell, mistake.old, mistake.new)
-    known = walk(cell, seen.params, seen.xs, seen.doutputs) | {"doutput": seen.doutputs}
-    values = evaluate(wrong, seen.params, seen.cell, known)
+    known = watch_steps(cell, seen.params, seen.xs, seen.doutputs) | {"doutput": seen.doutputs}
+    values = work_out(wrong, seen.params, seen.cell, known)
     rows = [row for row in wrong.rows if row.name.startswith("d")]
     equations = _equations(wrong, seen, values, rows)
     changed = {name: v for name, v in values.items() if name.startswith("d") and name != "doutput"}

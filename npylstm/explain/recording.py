@@ -39,7 +39,7 @@ class Recording:
     outputs : array (K,), or (T, K) with `every_step`
         The model's outputs.
     values : dict of arrays (T, width)
-        See `walk`.
+        See `watch_steps`.
     """
 
     cell: Cell
@@ -151,7 +151,7 @@ class Example:
         return Recording(seen.cell, own, bias, xs, doutputs, float(loss), answer, values)
 
 
-def walk(cell: Cell, params: Params, xs: Array, doutputs: Array) -> Values:
+def watch_steps(cell: Cell, params: Params, xs: Array, doutputs: Array) -> Values:
     """Run a cell over xs (T, D) and back from doutputs (T, H); return everything that was seen.
 
     Returns
@@ -169,7 +169,7 @@ def walk(cell: Cell, params: Params, xs: Array, doutputs: Array) -> Values:
 
 
 def values_of(seen: WatchedCell) -> Values:
-    """Return what a watched cell has seen of one sequence: see `walk`."""
+    """Return what a watched cell has seen of one sequence: see `watch_steps`."""
     caches, states = seen.caches, seen.states
     dstates, dstates_prev = seen.dstates[::-1], seen.dstates_prev[::-1]
     zero = seen.cell.zero_state(caches[0][0])

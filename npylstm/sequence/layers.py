@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike
 from npylstm.backend import Array, Rng, array_module
 from npylstm.cells import AnyState, Cell, Params, State
 from npylstm.checks import check_choice
-from npylstm.sequence.paths import AnyTape, Run, choose
+from npylstm.sequence.paths import AnyTape, ForwardPass, choose
 from npylstm.sequence.unroll import (
     Lengths,
     MaybeNone,
@@ -245,7 +245,9 @@ class Recurrent(Layer):
         Outputs of a fused kernel are read-only if they are views of its tape.
         """
         start = check_entrance(self.cell, params, xs, state0, state_mask)
-        run = Run(self.cell, params, xs, start, lengths, state_mask, keep_tape, self.truncation)
+        run = ForwardPass(
+            self.cell, params, xs, start, lengths, state_mask, keep_tape, self.truncation
+        )
         return choose(run, self.path).forward(run)
 
     def backward(

@@ -17,7 +17,7 @@ from npylstm.sequence.kernels.table import find_kernel
 from npylstm.sequence.unroll import Lengths, MaybeNone, unroll_steps
 
 
-class Run(NamedTuple):
+class ForwardPass(NamedTuple):
     """A forward pass to be made: the checked arguments of `unroll`, and k1, k2 of the way back."""
 
     cell: Cell
@@ -63,18 +63,18 @@ class Path(NamedTuple):
     takes : callable
         Cell -> whether the path is meant for cells of this kind.
     obstacle : callable
-        Run -> what prevents it, in words; None if nothing does.
+        ForwardPass -> what prevents it, in words; None if nothing does.
     forward : callable
-        Run -> outputs, state, tape, as `unroll` returns them.
+        ForwardPass -> outputs, state, tape, as `unroll` returns them.
     """
 
     name: str
     takes: Callable[[Cell], bool]
-    obstacle: Callable[[Run], str | None]
-    forward: Callable[[Run], Passed]
+    obstacle: Callable[[ForwardPass], str | None]
+    forward: Callable[[ForwardPass], Passed]
 
 
-def choose(run: Run, name: str = "auto") -> Path:
+def choose(run: ForwardPass, name: str = "auto") -> Path:
     """Return the first path that can run; with a name other than `"auto"`, the first so named.
 
     Raises
@@ -98,7 +98,7 @@ def has_kernel(cell: Cell) -> bool:
     return _is_linear(cell) or _is_mlstm(cell) or not isinstance(find_kernel(cell, Kernel), str)
 
 
-def _option_in_the_way(run: Run) -> str | None:
+def _option_in_the_way(run: ForwardPass) -> str | None:
     if run.truncation is not None:
         return f"the fused kernels have no truncation={run.truncation}"
     if run.state_mask is not None:
@@ -106,18 +106,18 @@ def _option_in_the_way(run: Run) -> str | None:
     return None
 
 
-def _kernel(run: Run) -> type[Kernel] | type[GPUKernel] | str:
+def _kernel(run: ForwardPass) -> type[Kernel] | type[GPUKernel] | str:
     """Return the kernel for the cell and the arrays, or why there is none."""
     if _on_gpu(run):
         return find_kernel(run.cell, GPUKernel)
     return find_kernel(run.cell, Kernel)
 
 
-def _on_gpu(run: Run) -> bool:
+def _on_gpu(run: ForwardPass) -> bool:
     return hasattr(array_module(run.xs), "ElementwiseKernel")
 
 
-def _kernel_obstacle(run: Run) -> str | None:
+def _kernel_obstacle(run: ForwardPass) -> str | None:
     arrays = [run.xs, *run.params.values(), *run.state0]
     library = type(run.xs) if _on_gpu(run) else np.ndarray
     if any(type(array) is not library for array in arrays):
@@ -128,7 +128,7 @@ def _kernel_obstacle(run: Run) -> str | None:
     return kernel if isinstance(kernel, str) else _option_in_the_way(run)
 
 
-def _kernel_forward(run: Run) -> Passed:
+def _kernel_forward(run: ForwardPass) -> Passed:
     kernel, arguments = _kernel(run), (*run[:5], run.keep_tape)
     assert not isinstance(kernel, str)
     if issubclass(kernel, GPUKernel):
@@ -136,7 +136,7 @@ def _kernel_forward(run: Run) -> Passed:
     return driver.run(kernel, *arguments)
 
 
-def _unroll(run: Run) -> Passed:
+def _unroll(run: ForwardPass) -> Passed:
     outputs, state, tape = unroll_steps(*run[:-1])
     return outputs, state, tape and tape.truncated(run.truncation)
 
@@ -145,7 +145,7 @@ def _is_linear(cell: Cell) -> bool:
     return cell.linear
 
 
-def _scan_forward(run: Run) -> Passed:
+def _scan_forward(run: ForwardPass) -> Passed:
     steps = scan.steps_together(run.cell, run.xs)
     return pieces.run(scan.forward, steps, *run[:5], run.keep_tape)
 
@@ -154,12 +154,12 @@ def _is_mlstm(cell: Cell) -> bool:
     return type(cell) is MLSTMCell
 
 
-def _parallel_obstacle(run: Run) -> str | None:
+def _parallel_obstacle(run: ForwardPass) -> str | None:
     obstacle = parallel.obstacle(run.params, run.xs, run.lengths)
     return obstacle or _option_in_the_way(run)
 
 
-def _parallel_forward(run: Run) -> Passed:
+def _parallel_forward(run: ForwardPass) -> Passed:
     return pieces.run(parallel.forward, parallel.STEPS, *run[:5], run.keep_tape)
 
 

@@ -6,7 +6,7 @@ With head, loss and RMSProp, in float32, in turns: python tests/benchmarks/gru.p
 import numpy as np
 
 from npylstm import GRUCell, SequenceModel
-from npylstm.bench import CLASSES, SIZES, alternate, limited_threads, our_steps
+from npylstm.bench import DIGITS, SIZES, alternate, limited_threads, our_steps
 
 SECONDS = 5.0
 
@@ -17,10 +17,10 @@ def main():
     for size in SIZES[:3]:
         T, D, H, B = size
         xs = rng.standard_normal((T, B, D)).astype(np.float32)
-        labels = rng.integers(0, CLASSES, B)
+        labels = rng.integers(0, DIGITS, B)
         for reset_after in (False, True):
             cell = GRUCell(D, H, reset_after)
-            params = SequenceModel(cell, CLASSES).init(rng, np.float32)
+            params = SequenceModel(cell, DIGITS).init(rng, np.float32)
             steps = {
                 path: our_steps(path, cell, params, xs, labels)[0] for path in ("fused", "unroll")
             }

@@ -547,11 +547,11 @@ MISTAKES = {
     ],
     "sequence/layers.py": [
         (
-            "run = Run(self.cell, params, xs, start, lengths,",
-            "run = Run(self.cell, params, xs, start, None,",
+            "self.cell, params, xs, start, lengths, state_mask, keep_tape, self.truncation\n",
+            "self.cell, params, xs, start, None, state_mask, keep_tape, self.truncation\n",
         ),
-        ("state_mask, keep_tape, self.truncation)", "None, keep_tape, self.truncation)"),
-        ("state_mask, keep_tape, self.truncation)", "state_mask, keep_tape, None)"),
+        ("state_mask, keep_tape, self.truncation\n", "None, keep_tape, self.truncation\n"),
+        ("state_mask, keep_tape, self.truncation\n", "state_mask, keep_tape, None\n"),
         (
             "its_tape.backward(params, doutputs, dstate, need_dxs)",
             "its_tape.backward(params, doutputs, None, need_dxs)",

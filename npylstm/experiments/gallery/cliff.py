@@ -7,7 +7,7 @@ import numpy as np
 
 from npylstm.backend import Array
 from npylstm.cells import Params, RNNCell, RNNState
-from npylstm.experiments.study import Found, Result, Study, Verdict
+from npylstm.experiments.study import Measured, Study, StudyResult, Verdict
 from npylstm.sequence import unroll, unroll_backward
 from npylstm.training import clip_by_global_norm
 
@@ -47,7 +47,7 @@ def descend(rate: float, steps: int, T: int, clip: float | None) -> tuple[Array,
 
 def _measure(
     _executor: Executor | None, *, seed: int, T: int, rate: float, steps: int, points: int
-) -> Found:
+) -> Measured:
     w, b = np.linspace(3.6, 5.6, points), np.linspace(-2.8, -1.4, points)
     curves: dict[str, Array] = {"w": w, "b": b, "error": error(*np.meshgrid(w, b), T)[0]}
     rows = []
@@ -66,7 +66,7 @@ def _measure(
     return rows, curves
 
 
-def _draw(figure: Any, result: Result) -> None:
+def _draw(figure: Any, result: StudyResult) -> None:
     from npylstm.plots import plot_cliff
 
     w, b, surface, *paths = result.curves.values()
@@ -74,7 +74,7 @@ def _draw(figure: Any, result: Result) -> None:
     plot_cliff(figure.subplots(), w, b, surface, dict(zip(names, paths, strict=True)), "")
 
 
-def _verdict(result: Result) -> Verdict:
+def _verdict(result: StudyResult) -> Verdict:
     clipped, free = result.rows
     return Verdict(
         f"at the cliff the longest of {result.settings['steps']} steps is "

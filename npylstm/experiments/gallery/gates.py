@@ -14,14 +14,14 @@ from npylstm.experiments.gallery.networks import (
     unseen_digits,
     unseen_sequences,
 )
-from npylstm.experiments.study import Found, Result, Row, Study, Verdict
+from npylstm.experiments.study import Measured, Study, StudyResult, TableRow, Verdict
 from npylstm.models import SequenceModel
 
 GATES = {"i": "input gate i", "f": "forget gate f", "o": "output gate o"}
 SIGNED = {"g": "candidate g", "c": "cell state c", "h": "output h"}
 
 
-def _measure_digit(_executor: Executor | None, *, seed: int, updates: int, digit: int) -> Found:
+def _measure_digit(_executor: Executor | None, *, seed: int, updates: int, digit: int) -> Measured:
     *_, (model, params) = reading("LSTM, forget bias 1", updates, seed)
     test = unseen_digits(100)
     n = int(np.flatnonzero(test.labels == digit)[0])
@@ -31,7 +31,7 @@ def _measure_digit(_executor: Executor | None, *, seed: int, updates: int, digit
     order = np.argsort(curves["c"][-1])
     curves = {name: trace[:, order] for name, trace in curves.items()} | {"digit": xs[:, 0]}
     guess = int(model.predict(params, xs).argmax())
-    rows: list[Row] = [
+    rows: list[TableRow] = [
         {"trace": name, "mean": float(trace.mean()), "min": float(trace.min()),
          "max": float(trace.max()), "digit": digit, "read as": guess}
         for name, trace in curves.items() if name != "digit"
@@ -39,7 +39,7 @@ def _measure_digit(_executor: Executor | None, *, seed: int, updates: int, digit
     return rows, curves
 
 
-def _draw_digit(figure: Any, result: Result) -> None:
+def _draw_digit(figure: Any, result: StudyResult) -> None:
     from npylstm.plots import plot_trace
 
     axes = figure.subplot_mosaic([["digit", *GATES], ["digit", *SIGNED]], width_ratios=[1, 1, 1, 1])
@@ -52,7 +52,7 @@ def _draw_digit(figure: Any, result: Result) -> None:
         plot_trace(axes[name], result.curves[name], title, (-extent, extent))
 
 
-def _verdict_digit(result: Result) -> Verdict:
+def _verdict_digit(result: StudyResult) -> Verdict:
     """Say what the gates do before the first ink, and after."""
     ink = result.curves["digit"].any(axis=1)
     parts = []
@@ -86,10 +86,10 @@ DIGIT = Study(
 
 def _measure_saturation(
     _executor: Executor | None, *, seed: int, updates: int, sequences: int
-) -> Found:
+) -> Measured:
     xs = unseen_digits(sequences).xs
     start, *_, end = reading("LSTM, forget bias 1", updates, seed)
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     curves = {}
     for when, (model, params) in (("at the start", start), ("after training", end)):
         found = traces(model, params, xs)
@@ -107,7 +107,7 @@ def _measure_saturation(
     return rows, curves
 
 
-def _draw_saturation(figure: Any, result: Result) -> None:
+def _draw_saturation(figure: Any, result: StudyResult) -> None:
     from npylstm.plots import plot_activations
 
     axes = figure.subplots(1, len(GATES), sharey=True)
@@ -118,7 +118,7 @@ def _draw_saturation(figure: Any, result: Result) -> None:
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
 
 
-def _verdict_saturation(result: Result) -> Verdict:
+def _verdict_saturation(result: StudyResult) -> Verdict:
     opened: dict[str, list[float]] = {}
     for row in result.rows:
         opened.setdefault(row["gate"], []).append(row["open (above 0.9), %"])
@@ -154,9 +154,11 @@ REMEMBERING = {
 """Networks, and the gate that keeps their state."""
 
 
-def _measure_half_lives(_executor: Executor | None, *, seed: int, T: int, sequences: int) -> Found:
+def _measure_half_lives(
+    _executor: Executor | None, *, seed: int, T: int, sequences: int
+) -> Measured:
     xs = unseen_sequences(T, sequences, seed).xs.astype(np.float64)
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     curves = {}
     for name, gate in REMEMBERING.items():
         model = SequenceModel(fresh(name, T, np.random.default_rng(seed))[0], 4)
@@ -173,7 +175,7 @@ def _measure_half_lives(_executor: Executor | None, *, seed: int, T: int, sequen
     return rows, curves
 
 
-def _draw_half_lives(figure: Any, result: Result) -> None:
+def _draw_half_lives(figure: Any, result: StudyResult) -> None:
     from npylstm.plots import plot_half_lives
 
     plot_half_lives(figure.subplots(), result.curves, "").set_xticks(
@@ -182,7 +184,7 @@ def _draw_half_lives(figure: Any, result: Result) -> None:
     figure.legend(loc="outside right center")
 
 
-def _verdict_half_lives(result: Result) -> Verdict:
+def _verdict_half_lives(result: StudyResult) -> Verdict:
     """Say how different the units' memories are; published: with chrono from short to about T."""
     ratio = {name: steps.max() / max(steps.min(), 1e-9) for name, steps in result.curves.items()}
     single = max(ratio[name] for name in ratio if "bias" in name)

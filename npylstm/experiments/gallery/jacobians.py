@@ -23,16 +23,16 @@ from npylstm.experiments.gallery.networks import (
     unseen_digits,
     unseen_sequences,
 )
-from npylstm.experiments.study import Found, Result, Row, Study, Verdict, spread
+from npylstm.experiments.study import Measured, Study, StudyResult, TableRow, Verdict, spread
 
 SPECTRA = ("tanh RNN, orthogonal", "LSTM, forget bias 1", "LSTM, forget bias 5")
 
 
 def _measure_spectra(
     _executor: Executor | None, *, seed: int, T: int, spans: tuple[int, ...]
-) -> Found:
+) -> Measured:
     xs = unseen_sequences(T, 1, seed).xs.astype(np.float64)
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     curves = {}
     for name in SPECTRA:
         cell, params = fresh(name, T, np.random.default_rng(seed))
@@ -51,7 +51,7 @@ def _measure_spectra(
     return rows, curves
 
 
-def _draw_spectra(figure: Any, result: Result) -> None:
+def _draw_spectra(figure: Any, result: StudyResult) -> None:
     from npylstm.plots import plot_singular_values
 
     axes = figure.subplots(1, len(SPECTRA), sharey=True)
@@ -66,7 +66,7 @@ def _draw_spectra(figure: Any, result: Result) -> None:
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
 
 
-def _verdict_spectra(result: Result) -> Verdict:
+def _verdict_spectra(result: StudyResult) -> Verdict:
     span = result.settings["spans"][-1]
     rows = [row for row in result.rows if row["steps"] == span]
     parts = ", ".join(f"{row['above 0.01']} ({row['network']})" for row in rows)
@@ -97,9 +97,9 @@ BOUNDED = {
 }
 
 
-def _measure_bound(_executor: Executor | None, *, seed: int, T: int, sequences: int) -> Found:
+def _measure_bound(_executor: Executor | None, *, seed: int, T: int, sequences: int) -> Measured:
     xs = unseen_sequences(T, sequences, seed).xs.astype(np.float64)
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     curves: dict[str, Array] = {}
     for name, cell in BOUNDED.items():
         params = cell.init(seed)
@@ -111,12 +111,12 @@ def _measure_bound(_executor: Executor | None, *, seed: int, T: int, sequences: 
             "norm of the product": spectral_norms(span_products(J)),
         }
         curves |= {f"{name}, {line}": values for line, values in lines.items()}
-        row: Row = {"W_h": name, "σ_max(W_h)": float(lines["bound"][1])}
+        row: TableRow = {"W_h": name, "σ_max(W_h)": float(lines["bound"][1])}
         rows.append(row | {line: float(np.median(values[-1])) for line, values in lines.items()})
     return rows, curves
 
 
-def _draw_bound(figure: Any, result: Result) -> None:
+def _draw_bound(figure: Any, result: StudyResult) -> None:
     from npylstm.plots import plot_against_lag
 
     axes = figure.subplots(1, len(BOUNDED), sharey=True)
@@ -137,7 +137,7 @@ def _draw_bound(figure: Any, result: Result) -> None:
     figure.legend(*handles, loc="outside right center")
 
 
-def _verdict_bound(result: Result) -> Verdict:
+def _verdict_bound(result: StudyResult) -> Verdict:
     k = result.settings["T"]
     parts = [
         f"{row['norm of the product']:.2g} below a bound of {row['bound']:.2g} ({row['W_h']})"
@@ -174,9 +174,9 @@ PATHS = ("LSTM, forget bias 0", "LSTM, forget bias 1", "LSTM, forget bias 3")
 
 def _path_job(
     name: str, /, *, seed: int, updates: int, sequences: int
-) -> tuple[list[Row], dict[str, Array]]:
+) -> tuple[list[TableRow], dict[str, Array]]:
     xs = unseen_digits(sequences).xs.astype(np.float64)
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     curves = {}
     start, *_, end = reading(name, updates, seed)
     for when, (model, params) in (("at the start", start), ("after training", end)):
@@ -196,13 +196,13 @@ def _path_job(
     return rows, curves
 
 
-def _measure_paths(executor: Executor | None, **settings: int) -> Found:
+def _measure_paths(executor: Executor | None, **settings: int) -> Measured:
     found = spread(partial(_path_job, **settings), [(name,) for name in PATHS], executor)
     rows = [row for rows, _ in found for row in rows]
     return rows, {name: curve for _, curves in found for name, curve in curves.items()}
 
 
-def _draw_paths(figure: Any, result: Result) -> None:
+def _draw_paths(figure: Any, result: StudyResult) -> None:
     from npylstm.plots import plot_against_lag
 
     axes = figure.subplots(1, len(PATHS), sharey=True)
@@ -219,7 +219,7 @@ def _draw_paths(figure: Any, result: Result) -> None:
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
 
 
-def _verdict_paths(result: Result) -> Verdict:
+def _verdict_paths(result: StudyResult) -> Verdict:
     fresh = [row for row in result.rows if row["when"] == "at the start"]
     parts = ", ".join(
         f"{row['direct, 28 steps']:.2g} of {row['full, 28 steps']:.2g} ({row['network']})"

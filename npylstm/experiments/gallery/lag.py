@@ -10,7 +10,15 @@ import numpy as np
 from npylstm.analysis import GradientFlow, gradient_flow
 from npylstm.backend import Array
 from npylstm.experiments.gallery.networks import learning, reading, unseen_digits, unseen_sequences
-from npylstm.experiments.study import Found, Result, Row, Study, Verdict, listed, spread
+from npylstm.experiments.study import (
+    Measured,
+    Study,
+    StudyResult,
+    TableRow,
+    Verdict,
+    listed,
+    spread,
+)
 
 WHEN = ("at the start", "after training")
 NETWORKS = {
@@ -43,10 +51,10 @@ def median(norms: Array) -> Array:
 
 def _lag_job(
     label: str, /, *, seed: int, T: int, updates: int, sequences: int
-) -> tuple[Row, dict[str, Array]]:
+) -> tuple[TableRow, dict[str, Array]]:
     batch = unseen_sequences(T, sequences, seed)
     start, *_, end = learning(NETWORKS[label], T, updates, seed)
-    row: Row = {"network": label}
+    row: TableRow = {"network": label}
     curves = {}
     for when, (model, params) in zip(WHEN, (start, end), strict=True):
         flow = whole_state(gradient_flow(model, params, batch.xs, batch.targets))
@@ -57,15 +65,15 @@ def _lag_job(
     return row, curves
 
 
-def _merged(found: list[tuple[Row, dict[str, Array]]]) -> Found:
+def _merged(found: list[tuple[TableRow, dict[str, Array]]]) -> Measured:
     return [row for row, _ in found], {k: a for _, curves in found for k, a in curves.items()}
 
 
-def _measure_lag(executor: Executor | None, **settings: int) -> Found:
+def _measure_lag(executor: Executor | None, **settings: int) -> Measured:
     return _merged(spread(partial(_lag_job, **settings), [(n,) for n in NETWORKS], executor))
 
 
-def _draw_lag(figure: Any, result: Result) -> None:
+def _draw_lag(figure: Any, result: StudyResult) -> None:
     from npylstm.plots import plot_against_lag
 
     axes = figure.subplots(1, 2, sharey=True)
@@ -79,7 +87,7 @@ def _draw_lag(figure: Any, result: Result) -> None:
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
 
 
-def _verdict_lag(result: Result) -> Verdict:
+def _verdict_lag(result: StudyResult) -> Verdict:
     left = {name: median(result.curves[f"{name}, {WHEN[0]}"])[-1] for name in NETWORKS}
     biases = [left[f"LSTM, forget bias {b}"] for b in (0, 1, 3, 5)]
     return Verdict(
@@ -121,7 +129,7 @@ MAPPED = {
 
 def _training_job(
     label: str, /, *, seed: int, updates: int, every: int, sequences: int
-) -> tuple[Row, dict[str, Array]]:
+) -> tuple[TableRow, dict[str, Array]]:
     test = unseen_digits(sequences)
     norms, accuracy = [], []
     for model, params in islice(reading(MAPPED[label], updates, seed), 0, None, every):
@@ -129,20 +137,20 @@ def _training_job(
         norms.append(median(whole_state(flow)))
         guess = model.predict(params, test.xs).argmax(axis=-1)
         accuracy.append((guess == test.labels).mean())
-    row: Row = {"network": label}
+    row: TableRow = {"network": label}
     for when, k in zip(WHEN, (0, -1), strict=True):
         row[f"norm at lag 27, {when}"] = float(norms[k][-1])
         row[f"accuracy, %, {when}"] = 100 * float(accuracy[k])
     return row, {label: np.array(norms), f"{label}, accuracy": np.array(accuracy)}
 
 
-def _measure_training(executor: Executor | None, *, every: int, **settings: int) -> Found:
+def _measure_training(executor: Executor | None, *, every: int, **settings: int) -> Measured:
     job = partial(_training_job, every=every, **settings)
     rows, curves = _merged(spread(job, [(label,) for label in MAPPED], executor))
     return rows, curves | {"updates": every * np.arange(len(next(iter(curves.values()))))}
 
 
-def _draw_training(figure: Any, result: Result) -> None:
+def _draw_training(figure: Any, result: StudyResult) -> None:
     from npylstm.plots import plot_training_map
 
     axes = figure.subplots(1, len(MAPPED))
@@ -155,7 +163,7 @@ def _draw_training(figure: Any, result: Result) -> None:
     figure.colorbar(axes[0].collections[0], ax=axes, label=label).minorticks_off()
 
 
-def _verdict_training(result: Result) -> Verdict:
+def _verdict_training(result: StudyResult) -> Verdict:
     """Say when half of the digits are right, and what was left of the gradient then and before."""
     parts = []
     for name in MAPPED:
@@ -189,10 +197,12 @@ GRADIENT_TRAINING = Study(
 )
 
 
-def _measure_gates(_executor: Executor | None, *, seed: int, updates: int, sequences: int) -> Found:
+def _measure_gates(
+    _executor: Executor | None, *, seed: int, updates: int, sequences: int
+) -> Measured:
     test = unseen_digits(sequences)
     start, *_, end = reading("LSTM, forget bias 1", updates, seed)
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     curves = {}
     for when, (model, params) in zip(WHEN, (start, end), strict=True):
         flow = gradient_flow(model, params, test.xs, test.labels)
@@ -211,7 +221,7 @@ def _measure_gates(_executor: Executor | None, *, seed: int, updates: int, seque
     return rows, curves
 
 
-def _draw_gates(figure: Any, result: Result) -> None:
+def _draw_gates(figure: Any, result: StudyResult) -> None:
     from npylstm.plots import plot_against_lag
 
     axes = figure.subplots(1, 2, sharey=True)
@@ -225,7 +235,7 @@ def _draw_gates(figure: Any, result: Result) -> None:
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center")
 
 
-def _verdict_gates(result: Result) -> Verdict:
+def _verdict_gates(result: StudyResult) -> Verdict:
     parts = []
     for when in WHEN:
         norm = median(result.curves[f"c, {when}"])

@@ -9,7 +9,7 @@ import numpy as np
 from npylstm.analysis import truncation_bias
 from npylstm.backend import Array
 from npylstm.experiments.gallery.networks import reading, unseen_digits
-from npylstm.experiments.study import Found, Result, Row, Study, Verdict, spread
+from npylstm.experiments.study import Measured, Study, StudyResult, TableRow, Verdict, spread
 
 WHEN = ("at the start", "after training")
 NETWORKS = {"tanh RNN": "tanh RNN, glorot", "LSTM, forget bias 1": "LSTM, forget bias 1"}
@@ -28,13 +28,13 @@ def _job(label: str, /, *, seed: int, updates: int, sequences: int) -> dict[str,
     return curves
 
 
-def _measure(executor: Executor | None, **settings: int) -> Found:
+def _measure(executor: Executor | None, **settings: int) -> Measured:
     found = spread(partial(_job, **settings), [(label,) for label in NETWORKS], executor)
     curves = {name: curve for curves in found for name, curve in curves.items()}
-    rows: list[Row] = []
+    rows: list[TableRow] = []
     for label in NETWORKS:
         for when in WHEN:
-            row: Row = {"network": label, "when": when}
+            row: TableRow = {"network": label, "when": when}
             for k in (3, 6):
                 for kind in ("error", "cosine"):
                     value = curves[f"{label}, {when}: {kind}"][k]
@@ -43,7 +43,7 @@ def _measure(executor: Executor | None, **settings: int) -> Found:
     return rows, curves | {"lengths": np.array(LENGTHS)}
 
 
-def _draw(figure: Any, result: Result) -> None:
+def _draw(figure: Any, result: StudyResult) -> None:
     from npylstm.plots import plot_truncation
 
     names = [f"{row['network']}, {row['when']}" for row in result.rows]
@@ -57,7 +57,7 @@ def _draw(figure: Any, result: Result) -> None:
     figure.legend(*error.get_legend_handles_labels(), loc="outside right center")
 
 
-def _verdict(result: Result) -> Verdict:
+def _verdict(result: StudyResult) -> Verdict:
     k = int(np.searchsorted(LENGTHS, 10))
     errors = [
         f"{label} {result.curves[f'{label}, {WHEN[0]}: error'][k]:.2g} at the start and "

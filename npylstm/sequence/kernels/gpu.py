@@ -19,7 +19,7 @@ from npylstm.cells import AnyState, Cell, Params, State, mT
 from npylstm.sequence.kernels.base import AnyKernel
 from npylstm.sequence.unroll import Lengths, alive_mask, check_gradients, networks_of
 
-Code: TypeAlias = tuple[str, str, str]
+ElementwiseCode: TypeAlias = tuple[str, str, str]
 """What CuPy's ElementwiseKernel is made of: inputs, outputs, and CUDA C run for every element."""
 
 
@@ -57,8 +57,8 @@ class GPUKernel(AnyKernel):
     place = " on a GPU"
     blocks: ClassVar[int]
     kept: ClassVar[int] = 0
-    forward: Code
-    backward: Code
+    forward: ElementwiseCode
+    backward: ElementwiseCode
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
