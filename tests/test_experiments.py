@@ -173,7 +173,7 @@ def test_online_learning_gives_up_at_the_cap():
     assert curve.shape == (3, 2)
 
 
-EASY = success.Task(
+EASY = success.LengthTask(
     draw=lambda rng, T, size: temporal_order(rng, T, size)._replace(
         targets=np.zeros(size, np.int64)
     ),
