@@ -81,9 +81,9 @@ def check_array(name: str, array: NDArray[np.generic], shape: tuple[int | str, .
             "convert it, with .astype(np.float32) or .astype(np.float64)"
         )
     trailing = array.shape[max(array.ndim - len(shape), 0) :]
-    if len(trailing) != len(shape) or any(
-        want != have and not isinstance(want, str)
-        for have, want in zip(trailing, shape, strict=True)
+    if trailing != shape and (
+        len(trailing) != len(shape)
+        or any(a != b and not isinstance(b, str) for a, b in zip(trailing, shape, strict=True))
     ):
         wanted = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
         raise ValueError(f"{name} must have shape ({wanted}), got {tuple(array.shape)}")
@@ -98,7 +98,7 @@ def check_precision(arrays: Mapping[str, NDArray[np.generic]]) -> None:
     (first, like), *others = arrays.items()
     for name, array in others:
         bits = _bits(like.dtype)
-        if _bits(array.dtype) != bits:
+        if array.dtype != like.dtype and _bits(array.dtype) != bits:
             wanted = f"complex{2 * bits}" if array.dtype.kind == "c" else f"float{bits}"
             raise TypeError(
                 f"{name} must have the precision of {first}, {like.dtype}, got {array.dtype}; "

@@ -215,8 +215,9 @@ def check_networks(
     """
     networks: tuple[int, ...] = x.shape[:-2]
     for (name, w), shape in zip(params.items(), shapes, strict=True):
+        front = w.shape[: w.ndim - len(shape)]
         try:
-            networks = np.broadcast_shapes(networks, w.shape[: w.ndim - len(shape)])
+            networks = networks if front == networks else np.broadcast_shapes(networks, front)
         except ValueError:
             raise ValueError(
                 f"{name} must have the axes {networks} in front of {shape}, like the inputs and "

@@ -114,7 +114,8 @@ def _kernel(run: ForwardPass) -> type[Kernel] | type[GPUKernel] | str:
 
 
 def _on_gpu(run: ForwardPass) -> bool:
-    return hasattr(array_module(run.xs), "ElementwiseKernel")
+    # NumPy looks long for an attribute that it lacks.
+    return type(run.xs) is not np.ndarray and hasattr(array_module(run.xs), "ElementwiseKernel")
 
 
 def _kernel_obstacle(run: ForwardPass) -> str | None:

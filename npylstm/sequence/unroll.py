@@ -381,8 +381,8 @@ def check_entrance(
 
 def networks_of(cell: Cell, params: Params, xs: Array, state0: State) -> tuple[int, ...]:
     """Return the axes of independent networks that parameters, inputs and states have together."""
-    shapes = [params[name].shape[: -len(shape)] for name, shape in cell.param_shapes.items()]
-    return np.broadcast_shapes(xs.shape[1:-2], *shapes, *(s.shape[:-2] for s in state0))
+    fronts = {params[name].shape[: -len(shape)] for name, shape in cell.param_shapes.items()}
+    return np.broadcast_shapes(*{xs.shape[1:-2], *fronts, *(s.shape[:-2] for s in state0)})
 
 
 def check_sequence(xs: Array, input_size: int) -> None:

@@ -152,17 +152,23 @@ class Kernel(AnyKernel):
 
 
 def stacked_weights(params: Params) -> Array:
-    """Return W = [W_h; b; W_x] transposed: a new contiguous array (columns, H+1+D).
-
-    It is transposed a few rows at a time. Whole columns, a power of two apart, would throw each
-    other out of the processor's cache and take four times as long.
-    """
+    """Return W = [W_h; b; W_x] transposed: a new contiguous array (columns, H+1+D)."""
     stacked = np.concatenate([params["W_h"], params["b"][..., None, :], params["W_x"]], axis=-2)
     *networks, K, columns = stacked.shape
-    W: Array = np.empty((*networks, columns, K), stacked.dtype)
-    for k in range(0, K, 8):
-        W[..., k : k + 8] = stacked[..., k : k + 8, :].swapaxes(-1, -2)
-    return W
+    return transpose_into(np.empty((*networks, columns, K), stacked.dtype), stacked)
+
+
+def transpose_into(out: Array, a: Array) -> Array:
+    """Write the matrix a, transposed, to `out`, and return that.
+
+    A large one is transposed a few rows at a time. Whole columns, a power of two apart, would throw
+    each other out of the processor's cache and take four times as long.
+    """
+    rows = a.shape[-2]
+    few = rows if a.nbytes < 2**18 else 8
+    for k in range(0, rows, few):
+        out[..., k : k + few] = a[..., k : k + few, :].swapaxes(-1, -2)
+    return out
 
 
 def as_blocks(rows: Array, n: int) -> Array:

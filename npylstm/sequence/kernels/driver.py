@@ -25,7 +25,7 @@ from numpy.typing import DTypeLike
 
 from npylstm.backend import AnyArray, Array
 from npylstm.cells import AnyState, Cell, Params, State
-from npylstm.sequence.kernels.base import Kernel
+from npylstm.sequence.kernels.base import Kernel, transpose_into
 from npylstm.sequence.kernels.workspace import borrow
 from npylstm.sequence.unroll import Lengths, alive_steps, check_gradients, networks_of
 
@@ -76,15 +76,15 @@ class FusedTape:
         kept = list(self.kept)  # views made at once cost less than one by one
         for t in reversed(range(T)):
             if injected.any_at[t]:
-                injected.add_to(dstates[0], t)
+                dstates[0] += injected.columns[t]
             if self.skipped[t] is None:
                 step(kept[t], *dstates)
             else:
                 _step_held(step, self.skipped[t], dstates, dstates, kept[t], *dstates)
             products.add(t)
-            if t % FLUSH_EVERY == 0:
+            if t % FLUSH_EVERY == FLUSH_EVERY - 1:
                 _flush(dstates)
-                if injected.none_before(t) and not any(map(np.any, dstates)):
+                if not (any(map(np.any, dstates)) or any(injected.any_at[:t])):
                     break  # every gradient still to come is zero
 
         return products.dxs, _state_of(self.cell, dstates), kernel.gradients(products.sums())
@@ -180,7 +180,7 @@ def _clear(written: Array | None, skipped: AnyArray | None) -> None:
 
 
 class _Injected:
-    """The gradients of the outputs, which enter step by step.
+    """The gradients of the outputs, as columns (T, H, B), which enter step by step.
 
     Most often the last output alone has a gradient, and the zeros of the others need no adding.
     """
@@ -195,16 +195,7 @@ class _Injected:
                 if skip is not None:
                     d[..., skip, :] = 0
         self.columns = doutputs.swapaxes(-1, -2)
-        steps = doutputs.reshape(len(doutputs), doutputs[0].size)
-        self.any_at = list(map(bool, np.any(steps, axis=1)))
-
-    def add_to(self, dh: Array, t: int) -> None:
-        """Add the gradient of step t's output."""
-        dh += self.columns[t]
-
-    def none_before(self, t: int) -> bool:
-        """Whether all steps before t are without a gradient."""
-        return not any(self.any_at[:t])
+        self.any_at = list(np.any(doutputs, axis=tuple(range(1, doutputs.ndim))))
 
 
 class _Products:
@@ -237,10 +228,13 @@ class _WeightSum:
     """The gradient of the weights in z = W u: the sum of dz uᵀ over the steps.
 
     If W is large compared with dz and u, adding its terms takes a good part of the product's time.
-    Then dz and u of many steps are put side by side and multiplied together.
+    Then dz and u of several steps are put side by side and multiplied together. If all are small,
+    a transposed copy of u costs less than its product does with a matrix that isn't transposed.
     """
 
-    STEPS = 16
+    STEPS = 8
+    SMALL = 10**6
+    """The most multiplications for which OpenBLAS has kernels that read both matrices in place."""
 
     def __init__(self, dz: Array, us: Array) -> None:
         *networks, R, B = dz.shape
@@ -250,6 +244,7 @@ class _WeightSum:
         self.term = np.empty_like(self.dW)
         self.waiting = 0
         self.room = self.STEPS if R * K > 2 * B * (R + K) else 1
+        self.ut = np.empty((*networks, B, K), dz.dtype) if R * K * B <= self.SMALL else None
         if self.room > 1:
             self.dzs = np.empty((*networks, R, self.room, B), dz.dtype)
             self.columns = np.empty((*networks, K, self.room, B), dz.dtype)
@@ -257,7 +252,11 @@ class _WeightSum:
     def add(self, t: int) -> None:
         """Add the term of step t, whose dz is ready."""
         if self.room == 1:
-            matmul(self.dz, self.uts[t], self.term)
+            ut = self.uts[t]
+            if self.ut is not None:
+                self.ut[...] = ut
+                ut = self.ut
+            matmul(self.dz, ut, self.term)
             add(self.dW, self.term, self.dW)
             return
         self.dzs[..., self.waiting, :], self.columns[..., self.waiting, :] = self.dz, self.us[t]
@@ -277,9 +276,7 @@ class _WeightSum:
         if self.waiting:
             self._add_waiting()
         *networks, R, K = self.dW.shape
-        by_input = self.term.reshape(*networks, K, R)
-        by_input[...] = self.dW.swapaxes(-1, -2)
-        return by_input
+        return transpose_into(self.term.reshape(*networks, K, R), self.dW)
 
 
 def _flush(dstates: list[Array]) -> None:

@@ -5,6 +5,7 @@ zeroed then. A large array that is freed goes back to the system. A training ste
 arrays as the step before, so it is faster to use the same memory again.
 """
 
+import math
 from collections import deque
 from typing import TypeAlias
 
@@ -34,7 +35,7 @@ class _Loan:
 
 def borrow(shape: tuple[int, ...], dtype: DTypeLike) -> AnyArray:
     """Return an array with arbitrary contents, like `np.empty`, from idle memory if some fits."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     array: AnyArray = np.asarray(_Loan(_take(size)))[:size].view(dtype).reshape(shape)
     return array
 
