@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import fields
+from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast, get_args, get_origin
@@ -22,7 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from npylstm import __version__
 from npylstm.backend import available_devices, resolve_device
-from npylstm.checks import check_choice, check_number
+from npylstm.checks import check_number
 from npylstm.course import notebooks, start_course
 from npylstm.files import write_atomically
 from npylstm.sequence import Recurrent, has_kernel
@@ -42,13 +43,16 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {near_choices(message)} (see {self.prog} --help)\n")
 
     def know_options(self) -> None:
-        """Let parsing say, under `names`, which option stands for which argument of a command."""
+        """Let parsing say, under `names`, which option stands for which argument of a command.
+
+        Under `parser` it says which parser read the command.
+        """
         names = {
             part.dest: part.option_strings[-1] if part.option_strings else str(part.metavar)
             for part in self._actions
             if part.option_strings or isinstance(part.metavar, str)
         }
-        self.set_defaults(names=names)
+        self.set_defaults(names=names, parser=self)
         for part in self._actions:
             if isinstance(part, argparse._SubParsersAction):
                 for command in part.choices.values():
@@ -92,8 +96,11 @@ def _obey(arguments: Sequence[str] | None) -> int:
     parser = _parser()
     with contextlib.suppress(ImportError):  # an extra: completes commands and options in a shell
         importlib.import_module("argcomplete").autocomplete(parser)
-    options = vars(parser.parse_args(arguments))
-    names = options.pop("names")
+    known, unknown = parser.parse_known_args(arguments)
+    options = vars(known)
+    names, asked = options.pop("names"), options.pop("parser")
+    if unknown:  # the command that was asked for can tell what it knows
+        asked.error(f"unrecognized arguments: {' '.join(unknown)}")
     command: Callable[..., int] | None = options.pop("command", None)
     if command is None:
         parser.print_help()
@@ -105,7 +112,7 @@ def _obey(arguments: Sequence[str] | None) -> int:
         with threadpool_limits(threads, user_api="blas"):
             return command(**options)
     except _BadInput as error:
-        print(f"npylstm: {in_options(str(error), names)}", file=sys.stderr)
+        print(f"npylstm: {near_choices(in_options(str(error), names))}", file=sys.stderr)
         raise SystemExit(2) from error
 
 
@@ -139,9 +146,14 @@ def _parser() -> _Parser:
     train.usage = "npylstm train [options]"
     _add_settings(train)
     folder = train.add_argument_group("run folder")
-    folder.add_argument("--out", metavar="DIR", help="new folder for the run (default runs/...)")
     folder.add_argument(
-        "--resume", metavar="DIR", help="go on with this run, to its last epoch or to --epochs"
+        "--out", type=_path, metavar="DIR", help="new folder for the run (default runs/...)"
+    )
+    folder.add_argument(
+        "--resume",
+        type=_path,
+        metavar="DIR",
+        help="go on with this run, to its last epoch or to --epochs",
     )
 
     check = add("gradcheck", _gradcheck, "compare every cell's gradients with numerical ones")
@@ -158,10 +170,10 @@ def _parser() -> _Parser:
         "make a page on which every number of back-propagation can be walked",
         "One HTML file that needs nothing else. Without RUN it trains a small LSTM first.",
     )
-    walk.add_argument("run", nargs="?", metavar="RUN", help="folder of a trained run")
+    walk.add_argument("run", nargs="?", type=_path, metavar="RUN", help="folder of a trained run")
     walk.add_argument("--digit", type=int, default=0, metavar="N", help="of the test set (0)")
     walk.add_argument(
-        "--out", type=Path, default=Path("page.html"), metavar="FILE", help="new file (page.html)"
+        "--out", type=_path, default=Path("page.html"), metavar="FILE", help="new file (page.html)"
     )
 
     bench = add("bench", _bench, "time a training step beside a lower bound and other libraries")
@@ -183,7 +195,7 @@ def _parser() -> _Parser:
     bench.add_argument(
         "--seconds", type=float, default=10.0, metavar="X", help="for each size and task (10)"
     )
-    bench.add_argument("--json", type=Path, metavar="FILE", help="new file for the timings")
+    bench.add_argument("--json", type=_path, metavar="FILE", help="new file for the timings")
 
     study = add("experiment", _experiment, "repeat a published experiment")
     study.add_argument("name", help="which one; `list` names them, `all` runs them")
@@ -195,7 +207,7 @@ def _parser() -> _Parser:
     study.add_argument("--data", metavar="DIR", help="folder with MNIST (default: the sample)")
     study.add_argument("--device", choices=["cpu", "gpu", "auto"], default="cpu", help="(cpu)")
     study.add_argument("--workers", type=_size, metavar="N", help="spread over N processes")
-    study.add_argument("--out", type=Path, metavar="DIR", help="where to save table and figure")
+    study.add_argument("--out", type=_path, metavar="DIR", help="where to save table and figure")
 
     figure = add("figure", _figure, "make a picture of the gradient laboratory")
     figure.add_argument("name", help="which one; `list` names them, `all` makes them")
@@ -203,7 +215,7 @@ def _parser() -> _Parser:
     figure.add_argument("--seed", type=int, default=0, metavar="N", help="(0)")
     figure.add_argument("--workers", type=_size, metavar="N", help="spread over N processes")
     figure.add_argument(
-        "--out", type=Path, default=Path("figures"), metavar="DIR", help="where to save (figures)"
+        "--out", type=_path, default=Path("figures"), metavar="DIR", help="where to save (figures)"
     )
 
     _add_exercises(add("exercises", _list_exercises, "hand out, check and grade exercises"))
@@ -216,14 +228,16 @@ def _add_exercises(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     commands.add_parser("list", help="list them").set_defaults(command=_list_exercises)
     start = commands.add_parser("start", help="write stubs and notebooks into a folder")
-    start.add_argument("folder", type=Path, metavar="DIR")
+    start.add_argument("folder", type=_path, metavar="DIR")
     start.add_argument(
         "--source", action="store_true", help="a teacher's notebooks, with solutions, for nbgrader"
     )
     _add_choice(start)
     start.set_defaults(command=_start_exercises)
     check = commands.add_parser("check", help="say which answers are right, and what went wrong")
-    check.add_argument("path", type=Path, metavar="FILE", help="a .py file, a notebook or a folder")
+    check.add_argument(
+        "path", type=_path, metavar="FILE", help="a .py file, a notebook or a folder"
+    )
     check.add_argument(
         "--hint",
         type=int,
@@ -234,16 +248,16 @@ def _add_exercises(parser: argparse.ArgumentParser) -> None:
     _add_choice(check)
     check.set_defaults(command=_check_exercises)
     grade = commands.add_parser("grade", help="check every submission in a folder")
-    grade.add_argument("folder", type=Path, metavar="DIR")
+    grade.add_argument("folder", type=_path, metavar="DIR")
     grade.add_argument(
-        "--out", type=Path, default=Path("grades.csv"), metavar="FILE", help="(grades.csv)"
+        "--out", type=_path, default=Path("grades.csv"), metavar="FILE", help="(grades.csv)"
     )
     _add_choice(grade)
     grade.add_argument("--workers", type=_size, metavar="N", help="check N at a time")
     grade.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
-    grade.add_argument("--json", type=Path, metavar="FILE", help="new file for all that is known")
+    grade.add_argument("--json", type=_path, metavar="FILE", help="new file for all that is known")
     grade.add_argument(
-        "--feedback", type=Path, metavar="DIR", help="new folder for a page for each submission"
+        "--feedback", type=_path, metavar="DIR", help="new folder for a page for each submission"
     )
     grade.set_defaults(command=_grade_exercises)
 
@@ -252,7 +266,7 @@ def _add_course(parser: argparse.ArgumentParser) -> None:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     commands.add_parser("list", help="list them").set_defaults(command=_list_course)
     start = commands.add_parser("start", help="copy them into a folder")
-    start.add_argument("folder", type=Path, metavar="DIR")
+    start.add_argument("folder", type=_path, metavar="DIR")
     start.set_defaults(command=_start_course)
 
 
@@ -310,6 +324,13 @@ def _cell(text: str) -> str:
     return text
 
 
+def _path(text: str) -> Path:
+    """Read the name of a file or a folder; none at all would be the present folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(f"must name a file or a folder, got {text!r}")
+    return Path(text)
+
+
 def _size(text: str) -> int:
     """Read a positive integer."""
     with contextlib.suppress(ValueError):
@@ -321,7 +342,7 @@ def _size(text: str) -> int:
 def _assignment(text: str) -> tuple[str, Any]:
     """Split `name=value`; a value that is not JSON is a string."""
     name, equals, value = text.partition("=")
-    if not equals:
+    if not name or not equals:
         raise argparse.ArgumentTypeError(f"must read NAME=VALUE, got {text!r}")
     with contextlib.suppress(ValueError):
         return name, json.loads(value)
@@ -356,7 +377,7 @@ def _input_judged() -> Iterator[None]:
         raise _BadInput(one_line(error)) from error
 
 
-def _train(out: str | None, resume: str | None, **options: Any) -> int:
+def _train(out: Path | None, resume: Path | None, **options: Any) -> int:
     if "cell_options" in options:
         options["cell_options"] = dict(options["cell_options"])
     with _input_judged():
@@ -366,6 +387,12 @@ def _train(out: str | None, resume: str | None, **options: Any) -> int:
             raise ValueError("--resume keeps the run's settings; only --epochs can go with it")
         else:
             run = Run.open(resume, options.get("epochs"))
+    if run.other_versions:
+        print(
+            f"npylstm: the run was begun with {run.other_versions}; its numbers may differ in the "
+            "last digits from those of one version",
+            file=sys.stderr,
+        )
 
     began = time.perf_counter()
     again = f"npylstm train --resume {quoted(run.folder)}"
@@ -465,7 +492,7 @@ def _fetch(dataset: str) -> int:
     return 0
 
 
-def _explain(run: str | None, digit: int, out: Path) -> int:
+def _explain(run: Path | None, digit: int, out: Path) -> int:
     from tqdm import tqdm
 
     from npylstm.explain import RunPage
@@ -559,7 +586,12 @@ def _study(
             print(f"{study.name:20} {study.title}")
         return 0
     with _input_judged():
-        check_choice(kind, name, [*studies, "all", "list"])
+        if name not in (*studies, "all"):
+            near = [f"; did you mean {other}?" for other in get_close_matches(name, studies, 1)]
+            raise ValueError(
+                f"{kind} must be one of the names that `npylstm {kind} list` prints, or all, "
+                f"got {name!r}{''.join(near)}"
+            )
         if name == "all":
             chosen = [s for s in studies.values() if out is None or not _done(out, s.name)]
         else:

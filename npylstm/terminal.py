@@ -112,13 +112,19 @@ def in_options(message: str, options: Mapping[str, str]) -> str:
 
 def near_choices(message: str) -> str:
     """Name the choices that a wrong word is close to, where a message lists many of them."""
-    found = re.search(r"invalid choice: '(.*?)' \(choose from (.*)\)", message)
+    asked = r"invalid choice: '(?P<word>.*?)' \(choose from (?P<known>.*)\)"
+    checked = r"must be one of (?P<known>'.*'), got '(?P<word>.*)'"
+    found = re.search(asked, message) or re.search(checked, message)
     if found is None or len(message) <= 120:
         return message
-    known = re.findall(r"'([^']*)'", found[2]) or found[2].split(", ")
-    close = difflib.get_close_matches(found[1], known)
-    said = f"did you mean {' or '.join(close)}?" if close else f"it is none of {len(known)}"
-    return message.replace(f"(choose from {found[2]})", f"({said})")
+    known = re.findall(r"'([^']*)'", found["known"]) or found["known"].split(", ")
+    close = difflib.get_close_matches(found["word"], known)
+    near = f"did you mean {' or '.join(close)}?" if close else ""
+    if found.re.pattern == checked:
+        return message.replace(found["known"], f"{len(known)} names") + f" {near}".rstrip()
+    return message.replace(
+        f"(choose from {found['known']})", f"({near or f'it is none of {len(known)}'})"
+    )
 
 
 def wrapped(text: str) -> str:

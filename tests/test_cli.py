@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import os
+import shlex
 import shutil
 import signal
 import struct
@@ -254,7 +255,21 @@ def test_a_full_disk_ends_with_one_line_that_says_how_to_go_on(capsys, monkeypat
         ("--cell transformer", "argument --cell: invalid choice"),
         ("--cell rnn --forget-bias 1", "RNNCell has no setting --forget-bias"),
         ("--cell-options peepholes", "must read NAME=VALUE, got 'peepholes'"),
-        ("--cell-options peepholes=true", "LSTMCell has no setting peepholes"),
+        (
+            "--cell-options peepholes=true",
+            "--cell-options: LSTMCell has no setting peepholes; it has hidden_size, forget_bias",
+        ),
+        ("--cell-options =3", "argument --cell-options: must read NAME=VALUE, got '=3'"),
+        ("--cell-options forget_bias=[1", "--cell-options: 'forget_bias' must be a finite number"),
+        ("--cell-options hidden_size=x", "--cell-options: 'hidden_size' must be an integer"),
+        ("--cell-options kernel_initializer=zero", "--cell-options: 'kernel_initializer' must be"),
+        ("--cell leaky:np", "--cell must name a module and a Cell in it, got 'leaky:np': "),
+        ("--cell sys:path", "--cell must name a module and a Cell in it, got 'sys:path': "),
+        ("--cell os:PathLike", "--cell must name a module and a Cell in it, got 'os:PathLike': "),
+        ("--out ''", "train: argument --out: must name a file or a folder, got ''"),
+        ("--resume ''", "train: argument --resume: must name a file or a folder, got ''"),
+        ("--data ''", "--data must name a folder with the four files of MNIST, got ''"),
+        ("--nope 3", "npylstm train: unrecognized arguments: --nope 3 (see npylstm train --help)"),
         ("--recurrent-initializer zeros", "--recurrent-initializer must be"),
         ("--data nowhere", "no such folder: nowhere"),
         ("--data empty", "lacks train-images-idx3-ubyte"),
@@ -269,7 +284,7 @@ def test_a_full_disk_ends_with_one_line_that_says_how_to_go_on(capsys, monkeypat
 def test_bad_options_get_one_line_and_leave_nothing_behind(capsys, options, message):
     Path("empty").mkdir()
     Path("file").write_text("mine")
-    assert message in refused(capsys, "train", *options.split()).replace(f"{Path.cwd()}/", "")
+    assert message in refused(capsys, "train", *shlex.split(options)).replace(f"{Path.cwd()}/", "")
     assert sorted(path.name for path in Path().iterdir()) == ["empty", "file"]
 
 
@@ -762,7 +777,28 @@ def test_a_picture_is_refused_in_place_of_the_folder_to_save_in(kind, capsys, tm
 
 
 def test_an_unknown_figure_is_refused_with_those_there_are(capsys):
-    assert "figure must be one of" in refused(capsys, "figure", "rainbow")
+    said = refused(capsys, "figure", "rainbow")
+    assert "figure must be one of the names that `npylstm figure list` prints" in said
+    assert "did you mean cliff?" in refused(capsys, "figure", "clif")
+
+
+@pytest.mark.parametrize(
+    "command", ["figure cliff --out", "bench --json", "explain --out", "course start"]
+)
+def test_an_empty_name_is_not_taken_for_the_present_folder(capsys, command):
+    assert "must name a file or a folder, got ''" in refused(capsys, *command.split(), "")
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.usefixtures("_without_pictures")
+def test_a_run_that_was_begun_with_other_versions_says_so(capsys):
+    assert main(["train", *QUICK, "--out", "run"]) == 0
+    assert main(["train", "--resume", "run"]) == 0
+    assert "begun" not in capsys.readouterr().err
+    config = Path("run", "config.json")
+    config.write_text(config.read_text().replace(np.__version__, "1.26.0"))
+    assert main(["train", "--resume", "run"]) == 0
+    assert capsys.readouterr().err.count("was begun with npylstm") == 1
 
 
 def test_a_check_says_more_when_it_is_asked_to_and_keeps_to_the_width(capsys, monkeypatch):

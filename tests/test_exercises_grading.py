@@ -1,6 +1,7 @@
 """Grading a class: the table, stopped runs, several at a time, the summary, pages for students."""
 
 import csv
+import errno
 import json
 import os
 import re
@@ -54,6 +55,24 @@ def class_of_three(tmp_path):
 def rows_of(table):
     with table.open(encoding="utf-8", newline="") as file:
         return {row["submission"]: row for row in csv.DictReader(file)}
+
+
+@pytest.mark.parametrize(
+    ("writer", "file"),
+    [
+        ("matplotlib.figure.Figure.savefig", "grades.png"),
+        ("pathlib.Path.write_text", "anna.py.html"),
+    ],
+)
+def test_a_full_disk_names_the_file_that_it_has_no_room_for(tmp_path, monkeypatch, writer, file):
+    def full(*_arguments, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    hand_in(tmp_path / "class", "anna")
+    monkeypatch.setattr(writer, full)
+    with pytest.raises(OSError, match="No space left on device") as failed:
+        grade(tmp_path / "class", tmp_path / "grades.csv", feedback=tmp_path / "pages")
+    assert Path(failed.value.filename).name == file
 
 
 # ---------------------------------------------------------------- any size of class

@@ -1,5 +1,6 @@
 """Figures: they show the numbers they are given, say so in the title, and print in grey."""
 
+import errno
 import inspect
 import re
 import subprocess
@@ -138,6 +139,15 @@ def test_all_that_a_diagram_says_lies_inside_its_frame(name):
         box = text.get_window_extent().transformed(ax.transData.inverted())
         assert left - 0.8 <= box.x0 <= box.x1 <= right + 0.8, text.get_text()
         assert low - 0.8 <= box.y0 <= box.y1 <= high + 0.8, text.get_text()
+
+
+def test_a_full_disk_names_the_diagram_that_it_has_no_room_for(tmp_path, monkeypatch):
+    def full(*_arguments, **_options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
+    with pytest.raises(OSError, match=r"No space left .*\.svg"):
+        save_diagrams(tmp_path)
 
 
 def test_diagrams_are_saved_as_svg_the_same_each_time(tmp_path):

@@ -18,6 +18,7 @@ from npylstm.exercises.judging import check_submission
 from npylstm.exercises.report import Report, revive
 from npylstm.exercises.summary import Summary
 from npylstm.exercises.words import describe_error, printable, spreadsheet_cell
+from npylstm.files import naming
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ class Journal:
         lines = [line for line in map(_load, self.path.read_text().splitlines()) if line]
         if not lines or lines[0] != json.loads(json.dumps(asdict(grading))):
             raise ValueError(f"resume: {self.path} belongs to a run with other settings")
-        self.path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        with naming(self.path):
+            self.path.write_text("".join(json.dumps(line) + "\n" for line in lines))
         return {line["key"]: revive(Report, line["report"]) for line in lines[1:]}
 
     def add(self, key: str, report: Report) -> None:
@@ -75,7 +77,7 @@ class Journal:
         self._append("a", {"key": key, "report": asdict(report)})
 
     def _append(self, mode: str, line: Mapping[str, Any]) -> None:
-        with self.path.open(mode, encoding="ascii") as file:
+        with naming(self.path), self.path.open(mode, encoding="ascii") as file:
             file.write(json.dumps(line) + "\n")
 
 
@@ -166,7 +168,9 @@ def write_pages(reports: Iterable[Report], folder: Path) -> None:
         while stem.lower() in taken:
             stem += "_"
         taken.add(stem.lower())
-        (folder / f"{stem}.html").write_text(feedback_page(report), encoding="utf-8")
+        page = folder / f"{stem}.html"
+        with naming(page):
+            page.write_text(feedback_page(report), encoding="utf-8")
 
 
 def to_json(reports: Sequence[Report]) -> str:

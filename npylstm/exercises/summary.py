@@ -9,6 +9,7 @@ from typing import Any
 from npylstm.exercises.report import Report, count
 from npylstm.exercises.result import Result
 from npylstm.exercises.tasks import TASKS
+from npylstm.files import naming
 
 _SHOWN = 20
 
@@ -81,7 +82,8 @@ class Summary:
         counts = {f"{one.mistake}\nin {one.task}": len(one.submissions) for one in shown}
         title = f"What to explain tomorrow ({count(self.total, 'submission')})"
         plot_counts(figure.subplots(), counts, self.total, title)
-        figure.savefig(path, dpi=150)
+        with naming(path):
+            figure.savefig(path, dpi=150)
 
 
 def _mistakes(result: Result) -> tuple[str, ...]:

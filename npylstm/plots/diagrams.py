@@ -9,6 +9,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from npylstm.files import naming
+
 Point: TypeAlias = tuple[float, float]
 
 INK, BACK, FILL = "#1a1a1a", "#D55E00", "#F2F2F2"
@@ -180,5 +182,6 @@ def save_diagrams(folder: str | os.PathLike[str]) -> list[Path]:
             figure = Figure(figsize=size, layout="constrained")
             draw(figure.subplots())
             paths.append(Path(folder, f"{name}.svg"))
-            figure.savefig(paths[-1], metadata={"Date": None}, facecolor="white")
+            with naming(paths[-1]):
+                figure.savefig(paths[-1], metadata={"Date": None}, facecolor="white")
     return paths

@@ -16,7 +16,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
 from itertools import chain, count
@@ -65,7 +65,7 @@ class Run:
         self.device = resolve_device(settings.device)
         mnist = load_mnist(settings.data)
         self._fingerprint = _fingerprint(mnist.train, mnist.test)
-        self._began_with = {"npylstm": npylstm.__version__, "numpy": np.__version__}
+        self._began_with = _versions()
         self.train_set, self.test_set = self._examples(mnist.train), self._examples(mnist.test)
         self._start = self._first_state()
         self._states(self._start)  # what cannot be trained is refused before there is a folder
@@ -136,6 +136,12 @@ class Run:
         """How many steps are done, and how many there are in all."""
         done = len(self.state.history) * self._batches + self.state.batch
         return done, self.settings.epochs * self._batches
+
+    @property
+    def other_versions(self) -> str | None:
+        """With which versions the run was begun, where they are not the present ones."""
+        old, new = self._began_with, _versions()
+        return None if old == new else f"{_listed(old)}, and this is {_listed(new)}"
 
     @property
     def learned_nothing(self) -> bool:
@@ -291,6 +297,14 @@ class Run:
             raise ValueError(
                 f"{path} does not belong to the settings in {self._path('config.json')}: {error}"
             ) from error
+
+
+def _versions() -> dict[str, str]:
+    return {"npylstm": npylstm.__version__, "numpy": np.__version__}
+
+
+def _listed(versions: Mapping[str, str]) -> str:
+    return " with ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def _fingerprint(*parts: Digits) -> str:

@@ -172,7 +172,7 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         if isinstance(self.data, str | Path):
-            object.__setattr__(self, "data", str(Path(self.data).absolute()))
+            object.__setattr__(self, "data", _folder(self.data))
         for setting in fields(self):
             value, choices = getattr(self, setting.name), setting.metadata.get("choices")
             if value is None and setting.default is None:
@@ -246,10 +246,12 @@ class RunSettings:
 
     def _side(self, input_size: int) -> Layer:
         kind, preset = find_cell(self.cell)
-        options = preset | self._given("cell") | dict(self.cell_options or {})
-        if "input_size" in options:
-            raise ValueError("cell_options can't set input_size: the data and the layers below do")
-        cell = _make(kind, {"input_size": input_size} | options)
+        own = _cell_options(kind, self.cell_options or {})
+        try:
+            options = preset | self._given("cell") | own
+            cell = _make(kind, {"input_size": input_size} | options)
+        except (TypeError, ValueError) as error:
+            raise _about_options(error, own) from error
         layer = Recurrent(cell, self.path)
         if self._keep == (1, 1, 1):
             return layer
@@ -293,8 +295,8 @@ def find_cell(name: str) -> tuple[type[Any], dict[str, Any]]:
         sys.path.append(str(Path.cwd()))
     try:
         own = getattr(importlib.import_module(module), kind)
-        if not issubclass(own, Cell):
-            raise TypeError(f"{own} is not a Cell")
+        if not isinstance(own, type) or not issubclass(own, Cell):
+            raise TypeError(f"{kind} is not a class of cells, but {own!r}")
         return register(own), {}
     except Exception as error:  # someone else's module can fail in any way
         raise ValueError(
@@ -316,6 +318,36 @@ def _checked(name: str, value: Any, annotation: Any) -> Any:
     if kind is Mapping:
         return {key: v.item() if isinstance(v, np.generic) else v for key, v in value.items()}
     return value
+
+
+def _folder(data: str | Path) -> str:
+    """Return a folder's name that holds wherever the run goes on; '' is the name of none."""
+    if not str(data).strip():
+        raise ValueError(f"data must name a folder with the four files of MNIST, got {data!r}")
+    return str(Path(data).absolute())
+
+
+def _cell_options(kind: type[Cell], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a cell; raise ValueError for one that it lacks, or of a wrong type."""
+    types = {option.name: option.type for option in fields(kind)}
+    if "input_size" in given:
+        raise ValueError("cell_options can't set input_size: the data and the layers below do")
+    for name in given.keys() - types:
+        known = ", ".join(option for option in types if option != "input_size")
+        raise ValueError(f"cell_options: {kind.__name__} has no setting {name}; it has {known}")
+    for name, value in given.items():
+        if types[name] in (bool, int, float, str):
+            try:
+                _checked(name, value, types[name])
+            except ValueError as error:
+                raise _about_options(error, given) from error
+    return dict(given)
+
+
+def _about_options(error: Exception, given: Mapping[str, Any]) -> Exception:
+    """Return the same error, which names `cell_options` if it is about one of them."""
+    name, space, rest = str(error).partition(" ")
+    return type(error)(f"cell_options: {name!r}{space}{rest}") if name in given else error
 
 
 def _values(part: Any) -> dict[str, Any]:

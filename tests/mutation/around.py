@@ -118,7 +118,7 @@ MISTAKES = {
         ("        if not isinstance(value, float):  # whether", "        if False:  # whether"),
         ("    value = value.item() if isinstance(value, np.generic) else value\n", ""),
         ('        check_number("layers", self.layers, 1, MOST_LAYERS)\n', ""),
-        ("str(Path(self.data).absolute())", "str(self.data)"),
+        ("str(Path(data).absolute())", "str(data)"),
         ("if self.residual and self.layers == 1:", "if False:"),
         ("if self.variational and self._keep == (1, 1, 1):", "if False:"),
         ("layers.append(Residual(layer) if self.residual else layer)", "layers.append(layer)"),
@@ -127,8 +127,8 @@ MISTAKES = {
             "return self._side(input_size)",
         ),
         (
-            'preset | self._given("cell") | dict(self.cell_options or {})',
-            'self._given("cell") | dict(self.cell_options or {}) | preset',
+            'preset | self._given("cell") | own',
+            'self._given("cell") | own | preset',
         ),
         ('        del options["input_size"]\n', ""),
         ("            cell_options=options or None,\n", ""),
@@ -239,7 +239,7 @@ MISTAKES = {
     "cli.py": [
         ("    except _BadInput as error:\n", "    except ZeroDivisionError as error:\n"),
         ("raise SystemExit(2) from error", "raise SystemExit(1) from error"),
-        ("{in_options(str(error), names)}", "{error}"),
+        ("in_options(str(error), names)", "str(error)"),
         ("                output.flush()\n", "                pass\n"),
         ("        output.abandon()\n", ""),
         ("        if lost.closed:  #", "        if True:  #"),
