@@ -147,11 +147,11 @@ def _parser() -> _Parser:
     _add_settings(train)
     folder = train.add_argument_group("run folder")
     folder.add_argument(
-        "--out", type=_path, metavar="DIR", help="new folder for the run (default runs/...)"
+        "--out", type=_named, metavar="DIR", help="new folder for the run (default runs/...)"
     )
     folder.add_argument(
         "--resume",
-        type=_path,
+        type=_named,
         metavar="DIR",
         help="go on with this run, to its last epoch or to --epochs",
     )
@@ -170,7 +170,7 @@ def _parser() -> _Parser:
         "make a page on which every number of back-propagation can be walked",
         "One HTML file that needs nothing else. Without RUN it trains a small LSTM first.",
     )
-    walk.add_argument("run", nargs="?", type=_path, metavar="RUN", help="folder of a trained run")
+    walk.add_argument("run", nargs="?", type=_named, metavar="RUN", help="folder of a trained run")
     walk.add_argument("--digit", type=int, default=0, metavar="N", help="of the test set (0)")
     walk.add_argument(
         "--out", type=_path, default=Path("page.html"), metavar="FILE", help="new file (page.html)"
@@ -324,11 +324,16 @@ def _cell(text: str) -> str:
     return text
 
 
-def _path(text: str) -> Path:
+def _named(text: str) -> str:
     """Read the name of a file or a folder; none at all would be the present folder."""
     if not text.strip():
         raise argparse.ArgumentTypeError(f"must name a file or a folder, got {text!r}")
-    return Path(text)
+    return text
+
+
+def _path(text: str) -> Path:
+    """Read the name of a file or a folder as a path."""
+    return Path(_named(text))
 
 
 def _size(text: str) -> int:
@@ -377,7 +382,7 @@ def _input_judged() -> Iterator[None]:
         raise _BadInput(one_line(error)) from error
 
 
-def _train(out: Path | None, resume: Path | None, **options: Any) -> int:
+def _train(out: str | None, resume: str | None, **options: Any) -> int:
     if "cell_options" in options:
         options["cell_options"] = dict(options["cell_options"])
     with _input_judged():
@@ -492,7 +497,7 @@ def _fetch(dataset: str) -> int:
     return 0
 
 
-def _explain(run: Path | None, digit: int, out: Path) -> int:
+def _explain(run: str | None, digit: int, out: Path) -> int:
     from tqdm import tqdm
 
     from npylstm.explain import RunPage
