@@ -521,6 +521,7 @@ def command(*arguments, encoding="utf-8", unbuffered=False, **options):
     """Run the command in a process of its own, whose standard output has an encoding."""
     unbuffered = ["-u"] if unbuffered else []
     environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONPATH": str(HOME)}
+    environment.pop("PYTHONUNBUFFERED", None)
     return subprocess.run(
         [sys.executable, *unbuffered, "-m", "npylstm", *arguments],
         env=environment,

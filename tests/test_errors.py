@@ -479,10 +479,13 @@ def test_checks_accept_what_is_right():
     check_array("x", np.ones((0, 3), complex), ("B", 3))
 
 
-def test_number_bounds_are_closed_but_for_an_open_lower_one():
+def test_number_bounds_are_closed_unless_they_are_open():
     for value in 0, 1:
         check_number("p", value, 0, 1)
     refused(ValueError, "p must be", lambda: check_number("p", 0, 0, 1, open_low=True))
+    refused(ValueError, "p must be", lambda: check_number("p", 1, 0, 1, open_high=True))
+    check_number("p", 0, 0, 1, open_high=True)
+    check_number("p", 1, 0, 1, open_low=True)
     refused(ValueError, "p must be", lambda: check_number("p", 1.0001, 0, 1))
 
 

@@ -185,6 +185,8 @@ def test_legal_symbols_are_those_that_follow_the_same_beginning():
     assert all(follow[start] <= allowed[start] for start in follow)
     short = [start for start in follow if len(start) < 6]
     assert all(follow[start] == allowed[start] for start in short)
+    past_the_end = np.arange(len(xs))[:, None] >= lengths
+    assert not legal[past_the_end].any()
 
 
 def test_a_reber_stream_goes_on_without_end_and_announces_what_may_come():

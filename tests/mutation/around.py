@@ -325,7 +325,10 @@ MISTAKES = {
         ("sum(v[k] << k for k in range(signals))", "sum(v[k] for k in range(signals))"),
         ("rng.integers(low, high + 1, size)", "rng.integers(low, high + 9, size)"),
         ("symbols[digits + T - 1] = 9", "symbols[digits + T] = 9"),
-        ("targets[-digits:] = string", "targets[-digits:] = string[::-1]"),
+        (
+            "symbols[:digits] = targets[-digits:] = string",
+            "symbols[:digits], targets[-digits:] = string, string[::-1]",
+        ),
         ("xs = rng.normal(0, np.sqrt(0.2),", "xs = rng.normal(0, 0.2,"),
         ("xs[:N] = 2 * label - 1", "xs[:N] = label"),
         (
