@@ -7,8 +7,8 @@
 
 Each is planted in a copy of its own; the working tree is not touched. First the tests run without
 a mistake, and pytest-cov records which lines each of them runs. The tests that run the spoiled
-lines are tried first, the quickest in front. If these pass, all tests of the file follow, because
-a test that starts another process leaves no record of what runs there.
+lines go first, the quickest in front. The others of the file follow, because a test that starts
+another process leaves no record of what runs there. The first failure ends it.
 
 The exit code is 1 if the tests pass over a mistake that is not listed as equivalent. At the end
 stand the slowest of those tests that were the first to notice nothing: what they cost, and may not
@@ -16,6 +16,7 @@ be worth.
 """
 
 import argparse
+import json
 import os
 import random
 import re
@@ -31,11 +32,16 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
 
-import pytest
 from coverage import CoverageData
 from mistakes import EQUIVALENT, MISTAKES, TESTS
 
 ROOT = Path(__file__).parents[2]
+OPTIONS = [
+    *("-x", "-q", "-p", "no:cacheprovider"),
+    *("-o", "faulthandler_timeout=120", "-o", "faulthandler_exit_on_timeout=true"),
+]
+"""A test that takes two minutes ends them all: a mistake that makes a loop endless is noticed."""
+
 SETTINGS = {"OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": ""}
 """The tests of the sound tree leave compiled files, and the copies for the mistakes have them."""
 
@@ -51,7 +57,7 @@ class Record(NamedTuple):
 
 def copy(tree: Path, folder: Path) -> None:
     """Copy all that the tests need."""
-    for part in ("npylstm", "tests"):
+    for part in ("npylstm", "tests", "docs"):
         shutil.copytree(tree / part, folder / part)
     shutil.copy(tree / "setup.cfg", folder)
 
@@ -61,25 +67,19 @@ def files_of(names: Iterable[str]) -> list[str]:
     return [f"tests/test_{name}.py" for name in names]
 
 
-def first_failure(tree: Path, tests: list[str], patience: float | None = None) -> str:
-    """Run some tests in a tree; return what failed first, or nothing.
-
-    After `patience` seconds they are stopped: a mistake that makes a loop endless is noticed too.
-    """
-    try:
-        result = subprocess.run(
-            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests],
-            cwd=tree,
-            env=os.environ | {"PYTHONPATH": str(tree), **SETTINGS},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=patience,
-        )
-    except subprocess.TimeoutExpired:
-        return "the tests come to no end"
-    if result.returncode in (pytest.ExitCode.OK, pytest.ExitCode.USAGE_ERROR):
-        return ""  # a usage error: the mistake does away with one of the cases
+def first_failure(tree: Path, arguments: list[str]) -> str:
+    """Run pytest in a tree; return what failed first, or nothing."""
+    paths = str(tree), str(Path(__file__).parent)  # the package, and the plugin beside this file
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", *OPTIONS, *arguments],
+        cwd=tree,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), **SETTINGS},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    if result.returncode == 0:
+        return ""
     failures = [line for line in result.stdout.splitlines() if line[:6] in ("FAILED", "ERROR ")]
     return failures[0] if failures else f"exit code {result.returncode}: {result.stderr[-200:]}"
 
@@ -118,15 +118,12 @@ def plant(tree: Path, known: Record, mistake: tuple[str, str, str]) -> str:
     file, old, new = mistake
     files = files_of(TESTS[file])
     first = likely(known, tree / "npylstm" / file, old, files)
-    patience = 60 + 5 * sum(s for test, s in known.seconds.items() if test.split("::")[0] in files)
     with tempfile.TemporaryDirectory() as folder:
         copy(tree, Path(folder))
         path = Path(folder, "npylstm", file)
         path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
-        for tests in filter(None, (first, files)):
-            if failure := first_failure(Path(folder), tests, patience):
-                return failure
-        return ""
+        Path(folder, "order.json").write_text(json.dumps(first), encoding="utf-8")
+        return first_failure(Path(folder), ["-p", "order", *files])
 
 
 def print_idle_tests(seconds: dict[str, float], failures: list[str]) -> None:
