@@ -124,7 +124,7 @@ def find_mistakes(
         if first.slip.function == task.name and wrong == first.wrong | second.wrong
     ]
     for made in pairs:
-        if time.thread_time() > deadline:
+        if time.process_time() > deadline:
             break
         function = plant(task.name, made)
         if function and fits(function, task, trials, answers):

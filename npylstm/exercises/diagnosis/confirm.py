@@ -1,6 +1,7 @@
 """Whether an observation of an answer gives its numbers in every trial."""
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +11,13 @@ from npylstm.exercises.diagnosis.edits import Edit
 from npylstm.exercises.diagnosis.evidence import Evidence
 from npylstm.exercises.diagnosis.probe import UPSTREAM
 from npylstm.exercises.diagnosis.program import Line, Namespace, Program
-from npylstm.exercises.diagnosis.search import Found, explained_by, open_lines
+from npylstm.exercises.diagnosis.search import Found, explained_by
 from npylstm.exercises.diagnosis.statement import Statement, equation_of
 from npylstm.exercises.tasks import Task
 from npylstm.exercises.trials import Outputs, Trial
+
+SECONDS = 1.0
+"""How long lines may be tried after the search for edits."""
 
 
 class _OfOne(Program):
@@ -36,7 +40,7 @@ def written_in(
     evidence: Evidence,
     found: Found,
     statement: Statement,
-    templates: Iterable[str],
+    rewritten: Callable[[Line], Iterable[str]],
     upstream: str = "",
 ) -> Statement:
     """Look for the line of a form in which an observation gives the numbers of the answer.
@@ -48,8 +52,8 @@ def written_in(
         The slips that were found before; this one comes on top of them.
     statement : Statement
         The observation.
-    templates : iterable of str
-        What may become of the value {v} of a line.
+    rewritten : function of a line
+        What may become of the value of a line.
     upstream : str
         The upstream gradient that it is about; empty where it is about all.
 
@@ -63,12 +67,12 @@ def written_in(
         program = _OfOne(program.text, program.variables)
         program.upstream = upstream
     best: tuple[frozenset[str], Line] | None = None
-    for line, reach in open_lines(evidence, found):
-        if not line.target.isidentifier() or not reach & statement.explains:
-            continue
-        for template in templates:
-            text = f"{line.target} = {template.format(v=line.value)}"
-            edit = Edit(line, text, statement.words, 1)
+    for line, reach in _lines(evidence, found, statement.explains):
+        if best and best[0] >= evidence.wrong - found.explained:
+            break
+        in_time = time.process_time() < evidence.deadline + SECONDS
+        for value in _values(line, rewritten) if in_time else ():
+            edit = Edit(line, f"{line.target} = {value}", statement.words, 1)
             explained = explained_by(evidence, program, edit, reach, found.explained)
             new = (explained or frozenset()) - found.explained
             if new & statement.explains and (best is None or len(new) > len(best[0])):
@@ -78,6 +82,27 @@ def written_in(
     explains, line = best
     equation = equation_of(evidence.task, line.symbol)
     return replace(statement, place=line.place, explains=explains, equation=equation, fact=False)
+
+
+def _lines(evidence: Evidence, found: Found, blocks: frozenset[str]) -> list[tuple[Line, set[str]]]:
+    """List the lines that reach some of these blocks, first those that reach nothing right."""
+    lines = []
+    for line in found.program.lines:
+        reach = evidence.reach(found.program, line, evidence.small) or evidence.wrong
+        if reach & blocks:
+            lines.append((line, reach))
+    return sorted(
+        lines, key=lambda pair: (not pair[1] <= evidence.wrong, -len(pair[1]), -pair[0].number)
+    )
+
+
+def _values(line: Line, rewritten: Callable[[Line], Iterable[str]]) -> Iterator[str]:
+    """Rewrite the value of a line; of one that computes several, each of them."""
+    if line.target.isidentifier():
+        yield from rewritten(line)
+    elif "(" not in line.value and "," in line.value:
+        for value in rewritten(replace(line, value="_part")):
+            yield f"[{value} for _part in ({line.value})]"
 
 
 def predicted(

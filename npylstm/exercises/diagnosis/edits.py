@@ -38,7 +38,7 @@ FUNCTIONS = (
         ("(1.0 + 0 * {v})", "{v} missing", 1),
         ("(0 * {v})", "zero in place of {v}", 2),
         ("np.sqrt(abs({v}))", "root of {v}", 2),
-        ("np.trunc({v})", "{v} truncated to whole numbers", 1),
+        ("np.trunc({v})", "{v} truncated to whole numbers", 2),
         ("1 / {v}", "divided by {v}, not multiplied", 2),
         ("(1 + {v})", "one added to {v}", 2),
     ),
@@ -254,6 +254,7 @@ def _alike(value: Any, names: Namespace) -> list[str]:
         and np.shape(one) == shape
         and not np.array_equal(one, value)
         and np.any(one)
+        and np.asarray(one).dtype != bool
     ]
 
 
@@ -276,7 +277,7 @@ def _factors(value: Any, names: Namespace) -> list[str]:
         other
         for other, one in names.items()
         if isinstance(one, np.ndarray | float)
-        and not isinstance(one, bool)
+        and np.asarray(one).dtype != bool
         and not other.startswith("_")
         and not _is_gradient(other)
         and np.shape(one) in (np.shape(value), np.shape(value)[-1:], ())

@@ -24,7 +24,7 @@ class Evidence:
     answers : sequence of dict
         The blocks of the answer, trial by trial.
     deadline : float
-        When to stop looking, by `time.thread_time`.
+        When to stop looking, by `time.process_time`.
     """
 
     task: Task

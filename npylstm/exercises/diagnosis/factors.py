@@ -5,15 +5,17 @@ quantities of a step. Its logarithm is linear in the exponents, which a few doze
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from npylstm.backend import Array
-from npylstm.exercises.diagnosis.confirm import written_in
+from npylstm.exercises.diagnosis.confirm import predicted, written_in
 from npylstm.exercises.diagnosis.evidence import Evidence
 from npylstm.exercises.diagnosis.probe import Prober, joined, only, upstream_of
+from npylstm.exercises.diagnosis.program import Line
 from npylstm.exercises.diagnosis.search import Found
 from npylstm.exercises.diagnosis.smallest import Ask
 from npylstm.exercises.diagnosis.statement import (
@@ -23,7 +25,7 @@ from npylstm.exercises.diagnosis.statement import (
     question_about,
 )
 from npylstm.exercises.tasks import Inputs, Size, Task
-from npylstm.exercises.trials import Outputs
+from npylstm.exercises.trials import Outputs, Trial, name_outputs, split_gates
 
 DRAWS, DRAWS_OF_SEQUENCE = 44, 52
 FIRST_DRAWS = 3
@@ -89,9 +91,31 @@ def factors(evidence: Evidence, found: Found, ask: Ask, left: set[str]) -> Itera
         sent = {term.upstream for term in group}
         upstream = sent.pop() if len(sent) == 1 and sent < {*upstream_of(task)} else ""
         templates = dict.fromkeys(t for term in group for t in term.templates)
-        statement = written_in(evidence, found, statement, templates, upstream)
-        seen = "" if statement.certain else f" ({ONE_UNIT})"
-        yield replace(statement, words=statement.words + seen)
+        if words == MISSING and all(term.path for term in group):
+            paths = {term.path for term in group}
+            statement = predicted(evidence, statement, partial(_without, task, paths))
+            yield replace(statement, words=statement.words + _seen(statement))
+            continue
+        rewritten = partial(_rewritten, templates)
+        statement = written_in(evidence, found, statement, rewritten, upstream)
+        yield replace(statement, words=statement.words + _seen(statement))
+
+
+def _seen(statement: Statement) -> str:
+    return "" if statement.certain else f" ({ONE_UNIT})"
+
+
+def _without(task: Task, paths: set[str], trial: Trial) -> Outputs:
+    """Give the right results with the weights of some paths set to zero."""
+    inputs = dict(trial.inputs)
+    if "W_h" in inputs:
+        inputs["W_h"] = np.array(inputs["W_h"])
+        for k, part in enumerate(np.split(inputs["W_h"], max(1, len(task.gates)), axis=1)):
+            if (task.gates[k] if task.gates else "h") in paths:
+                part[...] = 0.0
+    inputs |= {name: 0 * inputs[name] for name in paths if name.startswith("p_")}
+    value = task.solution(*(inputs[name] for name in task.arguments))
+    return split_gates(task, name_outputs(task, value))
 
 
 def _part(task: Task, group: list[Term]) -> str:
@@ -323,6 +347,10 @@ def _fit(quantities: list[dict[str, float]], values: Array) -> Exponents | None:
 NOW = {"cs": "c", "hs": "h"} | {gate: gate for gate in "ifog"}
 BEFORE = {"cs": "c_prev", "hs": "h_prev"}
 """What a form calls the quantities of the step that it is at, and of the step before."""
+
+
+def _rewritten(templates: Iterable[str], line: Line) -> Iterator[str]:
+    return (template.format(v=line.value) for template in templates)
 
 
 def _template(mine: Exponents | None, right: Exponents | None, now: int) -> str:

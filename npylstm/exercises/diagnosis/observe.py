@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from npylstm.exercises.diagnosis.curves import curves
 from npylstm.exercises.diagnosis.dependence import dependence
 from npylstm.exercises.diagnosis.evidence import Evidence
 from npylstm.exercises.diagnosis.factors import factors
@@ -11,7 +12,7 @@ from npylstm.exercises.diagnosis.search import Found
 from npylstm.exercises.diagnosis.smallest import Ask
 from npylstm.exercises.diagnosis.statement import Statement
 
-MECHANISMS = (formulas, pairing, factors, dependence)
+MECHANISMS = (formulas, curves, pairing, factors, dependence)
 """The most specific first."""
 
 

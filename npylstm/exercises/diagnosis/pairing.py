@@ -7,6 +7,7 @@ gradient is carried from step to step. So each call asks for one pair.
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import product
 
 import numpy as np
 
@@ -64,17 +65,20 @@ def _rows(task: Task, ask: Ask, operand: str) -> tuple[Map, Map]:
 
     def setting(n: int, m: int) -> Inputs:
         if not operand:
-            return only(drawn, "dh", [m] if n == 0 else [])
-        return only(drawn, "dh", m) | {name: _row(drawn[name], n)}
+            return only(drawn, "dh", _those(m if n == 0 else -1))
+        return only(drawn, "dh", _those(m)) | {name: _row(drawn[name], n)}
 
     return _maps(prober, RESULTS[operand], setting, COUNT if operand else 1)
+
+
+def _those(n: int) -> list[int]:
+    return [n] if n >= 0 else []
 
 
 def _row(values: Array, n: int) -> Array:
     """Set all rows but one to zero; all of them where that one is -1."""
     one = np.zeros_like(values)
-    if n >= 0:
-        one[n] = values[n]
+    one[_those(n)] = values[_those(n)]
     return one
 
 
@@ -89,10 +93,10 @@ def _steps(task: Task, ask: Ask, operand: str) -> tuple[Map, Map]:
 
     def setting(n: int, m: int) -> Inputs:
         if not operand:
-            return only(prober.draw(2, before), "dhs", [m] if n == 0 else [])
+            return only(prober.draw(2, before), "dhs", _those(m if n == 0 else -1))
         if operand == "x":
-            return only(prober.draw(2, before | {"xs": _row(before["xs"], n)}), "dhs", m)
-        inputs = only(prober.draw(2, before), "dhs", m)
+            return only(prober.draw(2, before | {"xs": _row(before["xs"], n)}), "dhs", _those(m))
+        inputs = only(prober.draw(2, before), "dhs", _those(m))
         states = _row(np.concatenate([inputs["h0"][None], inputs["hs"]]), n)
         return inputs | {"h0": states[0], "hs": states[1:]}
 
@@ -102,25 +106,19 @@ def _steps(task: Task, ask: Ask, operand: str) -> tuple[Map, Map]:
 def _maps(
     prober: Prober, result: str, setting: Callable[[int, int], Inputs], numbers: int
 ) -> tuple[Map, Map]:
-    """Tell which pairs give something that is not there without the row or step of the operand."""
-    mine, right = np.zeros((2, numbers, COUNT), bool)
-    for m in range(COUNT):
-        answers = []
-        for n in range(-1, numbers):
-            inputs = setting(n, m)
-            got, theirs = prober.got(inputs), prober.right(inputs)
-            if got is None:
-                return None, None
-            answers.append(
-                [
-                    np.concatenate([a[b].ravel() for b in a if b.startswith(result)])
-                    for a in (got, theirs)
-                ]
-            )
-        for n, pair in enumerate(answers[1:]):
-            for found, one, without in zip((mine, right), pair, answers[0], strict=True):
-                found[n, m] = np.any(abs(one - without) > 1e-12)
-    return mine, right
+    """Tell which pairs give something that neither of the two gives without the other."""
+    table = []
+    for n, m in product(range(-1, numbers), range(-1, COUNT)):
+        inputs = setting(n, m)
+        got, right = prober.got(inputs), prober.right(inputs)
+        if got is None:
+            return None, None
+        blocks = [block for block in right if block.startswith(result)]
+        table.append([np.concatenate([a[b].ravel() for b in blocks]) for a in (got, right)])
+    both = np.reshape(table, (numbers + 1, COUNT + 1, 2, -1))
+    mixed = both[1:, 1:] - both[:1, 1:] - both[1:, :1] + both[:1, :1]
+    mine, theirs = np.moveaxis(np.any(abs(mixed) > 1e-12, axis=-1), -1, 0)
+    return mine, theirs
 
 
 def _shifted(k: int, wraps: bool) -> Pattern:

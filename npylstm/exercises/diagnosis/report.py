@@ -24,8 +24,9 @@ from npylstm.exercises.sources import Slip
 from npylstm.exercises.tasks import Task
 from npylstm.exercises.trials import Outputs, Trial, split_gates
 
-SEARCH_SECONDS = 1.8
-PAIR_SECONDS = 0.4
+SEARCH_SECONDS = 1.5
+PAIR_SECONDS = 0.2
+ASK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def diagnose(
     ask : function of a list of arguments
         Calls the answer on others; None where it fails.
     """
-    deadline = time.thread_time() + SEARCH_SECONDS
+    deadline = time.process_time() + SEARCH_SECONDS
     known = find_single(task, trials, answers)
     if known:
         return _tell([_known(task, slip) for slip in known], set())
@@ -78,9 +79,15 @@ def diagnose(
         known = find_mistakes(task, trials, answers, deadline + PAIR_SECONDS)
         if known:
             return _tell([_known(task, slip) for slip in known], set())
-    for more in (moved_or_multiplied(evidence, left), observations(evidence, best, ask, left)):
+    asked = _until(deadline + ASK_SECONDS, ask)
+    for more in (moved_or_multiplied(evidence, left), observations(evidence, best, asked, left)):
         left = _add(statements, more, left)
     return _tell(statements, left) if statements else _unknown(task, ask)
+
+
+def _until(deadline: float, ask: Ask) -> Ask:
+    """Call an answer as long as there is time."""
+    return lambda arguments: ask(arguments) if time.process_time() < deadline else None
 
 
 def _add(statements: list[Statement], more: Iterator[Statement], left: set[str]) -> set[str]:

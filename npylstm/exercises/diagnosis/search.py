@@ -67,9 +67,9 @@ def _next(
 ) -> Found | None:
     """Find the slip that explains most, and at least what is needed."""
     best: tuple[tuple[int, int], Edit, frozenset[str]] | None = None
-    for line, reach in lines:
+    for line, reach in lines if time.process_time() < evidence.deadline else ():
         for edit in candidates(evidence, found.program, line):
-            if time.thread_time() > evidence.deadline:
+            if time.process_time() > evidence.deadline:
                 break
             if edit.cost not in costs:
                 continue
