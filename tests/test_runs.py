@@ -280,6 +280,17 @@ def test_a_run_that_another_has_gone_on_with_is_taken_up_where_it_stands(setting
     assert (run.folder / "checkpoint.npz").read_bytes() == before
 
 
+def test_a_checkpoint_is_written_after_every_so_many_epochs(settings, tmp_path):
+    run, saved = Run.create(replace(settings, checkpoint_interval=2), tmp_path / "run"), []
+
+    def look(state):
+        _, meta = checkpoint.load(run.folder / "checkpoint.npz")
+        saved.append(len(meta["history"]))
+
+    run.train(look)
+    assert saved == [*[0] * 5, *[2] * 6, 4]  # three steps an epoch
+
+
 HOLD = """
 import sys, time
 from npylstm.files import locked
