@@ -20,6 +20,7 @@ from npylstm.experiments import (
     continual_reber,
     embedded_reber,
     online_1997,
+    parity,
     success,
 )
 from npylstm.experiments.against_length import TEMPORAL_ORDER
@@ -196,6 +197,29 @@ def test_an_easy_task_counts_as_solved_and_a_hopeless_one_does_not():
 def test_networks_that_explode_fail_without_a_warning():
     how = HOW | {"seeds": 2, "max_updates": 40, "check_every": 20, "learning_rate": 1e30}
     assert np.isnan(success.updates_to_solve(EASY, "IRNN", 10, **how)).all()
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer"),
+    [("remember", lambda seen: seen[0]), ("compute", lambda seen: sum(seen) % 2)],
+)
+def test_bits_are_marked_at_the_first_and_asked_for_at_every_step(kind, answer):
+    xs, targets, _ = parity.bits(kind, np.random.default_rng(0), 6, (2, 10))
+    drawn = xs[..., 1].astype(int)
+    assert (xs[..., 0] == 1 - drawn).all()
+    assert (xs[0, ..., 2] == 1).all()
+    assert not xs[1:, ..., 2].any()
+    for network, sequence in np.ndindex(2, 10):
+        bits = drawn[:, network, sequence].tolist()
+        expected = [answer(bits[: t + 1]) for t in range(6)]
+        assert targets[:, network, sequence].tolist() == expected
+
+
+def test_a_sequence_of_bits_is_wrong_if_one_answer_is():
+    batch = parity.bits("compute", np.random.default_rng(0), 6, (1, 3))
+    y = np.eye(2)[batch.targets]
+    y[2, 0, 1] = y[2, 0, 1, ::-1].copy()
+    assert parity.wrong_anywhere(y, batch).tolist() == [[False, True, False]]
 
 
 def test_reber_sets_have_no_string_in_common():
