@@ -117,7 +117,7 @@ MISTAKES = {
         ("(kind is int and isinstance(value, bool))", "False"),
         ("        if not isinstance(value, float):  # whether", "        if False:  # whether"),
         ("    value = value.item() if isinstance(value, np.generic) else value\n", ""),
-        ('        check_number("layers", self.layers, 1, MOST_LAYERS)\n', ""),
+        ("self.layers, 1, MOST_LAYERS)", "self.layers, 1, 2 * MOST_LAYERS)"),
         ("str(Path(data).absolute())", "str(data)"),
         ("if self.residual and self.layers == 1:", "if False:"),
         ("if self.variational and self._keep == (1, 1, 1):", "if False:"),
