@@ -131,7 +131,7 @@ LSTMState(h, [1.0])  # wrong
 RNNState("h")  # wrong
 GRUState(h=1.0)  # wrong
 unroll(params, lstm, xs)  # wrong
-unroll(lstm, params, xs.tolist())  # wrong
+unroll(lstm, params, list(xs))  # wrong
 unroll(lstm, params, xs, lengths="5")  # wrong
 unroll(lstm, params, xs, lengths=[2.5])  # wrong
 unroll(lstm, params, xs, state_mask=0.5)  # wrong
@@ -150,7 +150,7 @@ unroll_backward(lstm, params, tape, outputs, tape)  # wrong
 unroll_backward(lstm, params, tape, outputs, GRUState(h))  # wrong
 truncated_backward(lstm, params, tape, outputs, 2, 3, h)  # wrong
 truncated_backward(lstm, params, tape, outputs, "2", 3)  # wrong
-layer.forward(params, xs.tolist())  # wrong
+layer.forward(params, [[[1.0]]])  # wrong
 layer.forward(params, [xs])  # wrong
 layer.forward(params, xs, "zeros")  # wrong
 layer.forward(params, xs, h)  # wrong
