@@ -17,12 +17,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from npylstm.backend import Array, Device, Labels, resolve_device, synchronize, to_device
+from npylstm.backend import Array, Device, Labels, Untyped, resolve_device, synchronize, to_device
 from npylstm.cells import Cell, LSTMCell, Params
 from npylstm.checks import check_number, check_size
 from npylstm.interop import to_keras, to_torch
@@ -94,7 +94,7 @@ class Timing:
     steps: int
 
 
-TimedStep = Callable[[], Any]
+TimedStep = Callable[[], object]
 
 
 def run_bench(
@@ -223,7 +223,7 @@ def our_steps(
         state = optimizer.update(state[0], grads, state[1])
         synchronize(device)
 
-    def infer() -> Any:
+    def infer() -> object:
         logits = model.predict(params, xs)
         synchronize(device)
         return logits
@@ -263,7 +263,7 @@ def _floor(size: LayerSize, networks: tuple[int, ...] = ()) -> tuple[TimedStep, 
 def _torch(
     cell: LSTMCell, params: Params, xs: Array, labels: Labels, device: str = "cpu"
 ) -> tuple[TimedStep, TimedStep]:
-    torch: Any = importlib.import_module("torch")
+    torch: Untyped = importlib.import_module("torch")
     lstm = torch.nn.LSTM(cell.input_size, cell.hidden_size)
     head = torch.nn.Linear(cell.hidden_size, DIGITS)
     recurrent = {name: params[name] for name in cell.param_shapes}
@@ -283,7 +283,7 @@ def _torch(
         optimizer.step()
         wait()
 
-    def infer() -> Any:
+    def infer() -> object:
         with torch.inference_mode():
             logits = head(lstm(x)[0][-1])
         wait()
@@ -295,7 +295,7 @@ def _torch(
 def _keras(
     cell: LSTMCell, params: Params, xs: Array, labels: Labels
 ) -> tuple[TimedStep, TimedStep]:
-    tf: Any = importlib.import_module("tensorflow")
+    tf: Untyped = importlib.import_module("tensorflow")
     layer = tf.keras.layers.LSTM(cell.hidden_size)
     model = tf.keras.Sequential([layer, tf.keras.layers.Dense(DIGITS)])
     x, target = tf.constant(xs.swapaxes(0, 1)), tf.constant(labels)
@@ -340,9 +340,9 @@ def limited_threads(threads: int | None) -> Iterator[None]:
         yield
 
 
-def environment() -> dict[str, Any]:
+def environment() -> dict[str, object]:
     """Return what the timings depend on: versions, processor, BLAS and its threads."""
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         "python": platform.python_version(),
         "machine": platform.machine(),
         "cpus": os.cpu_count(),

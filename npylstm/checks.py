@@ -3,9 +3,14 @@
 import math
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+Option: TypeAlias = Any
+"""The value of an option that is handed on by its name, to a function or class that knows its type.
+No type says which options those are while the function is still to be chosen."""
 
 
 def check_size(name: str, value: object) -> None:

@@ -17,15 +17,15 @@ from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast, get_args, get_origin
+from typing import TYPE_CHECKING, NoReturn, TextIO, cast, get_args, get_origin
 
 from threadpoolctl import threadpool_limits
 
 from npylstm import __version__
 from npylstm.backend import available_devices, resolve_device
-from npylstm.checks import check_number
+from npylstm.checks import Option, check_number
 from npylstm.course import notebooks, start_course
-from npylstm.files import write_atomically
+from npylstm.files import JSON, write_atomically
 from npylstm.sequence import Recurrent, has_kernel
 from npylstm.terminal import Output, OutputLost, in_options, near_choices, one_line, quoted, wrapped
 from npylstm.training import CELL_KINDS, Run, RunSettings, TrainingState, find_cell
@@ -294,7 +294,7 @@ def _add_choice(parser: argparse.ArgumentParser) -> None:
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
     """Add an option for every field of `RunSettings`; one that is not given leaves no trace."""
-    groups: dict[str, Any] = {}
+    groups: dict[str, argparse._ArgumentGroup] = {}
     for setting in fields(RunSettings):
         about = dict(setting.metadata)
         group, text = about.pop("group"), about.pop("help")
@@ -305,7 +305,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
         default = about.pop("unset", setting.default)
         if default is not None and default is not False:
             text += f" (default: {default})"
-        kind: Any = setting.type
+        kind: object = setting.type
         if isinstance(kind, UnionType):  # `float | None` is given as a float
             kind = get_args(kind)[0]
         how = _KINDS[get_origin(kind) or kind] | about
@@ -344,7 +344,7 @@ def _size(text: str) -> int:
     raise argparse.ArgumentTypeError(f"must be a positive integer, got {text!r}")
 
 
-def _assignment(text: str) -> tuple[str, Any]:
+def _assignment(text: str) -> tuple[str, JSON]:
     """Split `name=value`; a value that is not JSON is a string."""
     name, equals, value = text.partition("=")
     if not name or not equals:
@@ -354,7 +354,7 @@ def _assignment(text: str) -> tuple[str, Any]:
     return name, value
 
 
-_KINDS: dict[Any, dict[str, Any]] = {
+_KINDS: dict[object, dict[str, Option]] = {
     bool: {"action": "store_true"},
     int: {"type": int, "metavar": "N"},
     float: {"type": float, "metavar": "X"},
@@ -382,7 +382,7 @@ def _input_judged() -> Iterator[None]:
         raise _BadInput(one_line(error)) from error
 
 
-def _train(out: str | None, resume: str | None, **options: Any) -> int:
+def _train(out: str | None, resume: str | None, **options: Option) -> int:
     if "cell_options" in options:
         options["cell_options"] = dict(options["cell_options"])
     with _input_judged():
@@ -509,7 +509,7 @@ def _explain(run: str | None, digit: int, out: Path) -> int:
             raise ValueError(f"--out must name a file in a folder that exists, got {out}")
         plan = RunPage(run, digit)
 
-    bars: dict[str, Any] = {}
+    bars: dict[str, Option] = {}
 
     def report(what: str, done: int, total: int) -> None:
         bar = bars.setdefault(what, tqdm(total=total, desc=f"training: {what}", disable=None))
@@ -561,7 +561,7 @@ def _bench(
 
 
 def _experiment(
-    name: str, full: bool, workers: int | None, out: Path | None, **changes: Any
+    name: str, full: bool, workers: int | None, out: Path | None, **changes: Option
 ) -> int:
     from npylstm.experiments import EXPERIMENTS
 
@@ -581,7 +581,7 @@ def _study(
     full: bool,
     workers: int | None,
     out: Path | None,
-    changes: Mapping[str, Any],
+    changes: Mapping[str, Option],
 ) -> int:
     """List studies, or run one or all; of all, those are left out that are in the folder."""
     from npylstm.experiments import duration, refuse_to_overwrite
@@ -626,7 +626,7 @@ def _done(out: Path, name: str) -> bool:
     return done
 
 
-def _taken(study: "Study", changes: Mapping[str, Any], only_known: bool) -> dict[str, Any]:
+def _taken(study: "Study", changes: Mapping[str, Option], only_known: bool) -> dict[str, Option]:
     """Return the changes for a study; among all studies, each takes those that it knows."""
     return {k: v for k, v in changes.items() if not only_known or k in study.full}
 
@@ -646,7 +646,7 @@ def _list_exercises() -> int:
     return 0
 
 
-def _start_exercises(folder: Path, **options: Any) -> int:
+def _start_exercises(folder: Path, **options: Option) -> int:
     from npylstm.exercises import start
 
     with _input_judged():
@@ -668,7 +668,7 @@ def _start_course(folder: Path) -> int:
     return 0
 
 
-def _check_exercises(path: Path, **options: Any) -> int:
+def _check_exercises(path: Path, **options: Option) -> int:
     from npylstm.exercises import check_file
 
     with _input_judged():
@@ -681,7 +681,7 @@ def _check_exercises(path: Path, **options: Any) -> int:
 
 
 def _grade_exercises(
-    folder: Path, out: Path, workers: int | None, json: Path | None, **options: Any
+    folder: Path, out: Path, workers: int | None, json: Path | None, **options: Option
 ) -> int:
     from tqdm import tqdm
 

@@ -8,8 +8,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from platformdirs import user_cache_path
+
+JSON: TypeAlias = Any
+"""A value as `json` reads and writes it. What a file holds is known only once it has been read, so
+the code that reads it checks it."""
 
 LOCK = "run.lock"
 """The file in a folder that `locked` locks; it exists only while somebody works on the folder."""

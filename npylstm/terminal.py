@@ -37,7 +37,7 @@ class Output:
     def __init__(self, stream: TextIO | None) -> None:
         self._stream = stream
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # whatever the stream has
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from npylstm.backend import Array, array_module
-from npylstm.cells import Cache, Cell, LSTMCell, Params, RNNCell, find_activation, mT
+from npylstm.backend import AnyArray, Array, array_module
+from npylstm.cells import Cache, Cell, LSTMCell, Params, RNNCell, State, find_activation, mT
 from npylstm.sequence import unroll
 
 
@@ -96,7 +95,7 @@ def jacobian_by_products(cell: Cell, params: Params, cache: Cache) -> Array:
     return xp.moveaxis(xp.concatenate(dstate_prev, axis=-1), 0, -2)
 
 
-def jacobians(cell: Cell, params: Params, xs: Array, state0: Any = None) -> Array:
+def jacobians(cell: Cell, params: Params, xs: Array, state0: State | None = None) -> Array:
     """Return the Jacobian of every step along a sequence.
 
     Parameters
@@ -119,7 +118,7 @@ def jacobians(cell: Cell, params: Params, xs: Array, state0: Any = None) -> Arra
     return array_module(xs).stack([step_jacobian(cell, params, cache) for cache in tape.caches])
 
 
-def span_products(J: NDArray[Any]) -> Array:
+def span_products(J: AnyArray) -> Array:
     """Return the products that carry a gradient back from the last step over 0..T steps.
 
     Parameters
@@ -139,25 +138,25 @@ def span_products(J: NDArray[Any]) -> Array:
     return products
 
 
-def singular_values(J: NDArray[Any]) -> Array:
+def singular_values(J: AnyArray) -> Array:
     """Return the n singular values (..., n) of every matrix in J (..., n, n), largest first."""
     values: Array = np.linalg.svd(J, compute_uv=False)
     return values
 
 
-def spectral_norms(J: NDArray[Any]) -> Array:
+def spectral_norms(J: AnyArray) -> Array:
     """Return the largest singular value of every matrix in J (..., n, n): the most it stretches."""
     norms: Array = np.linalg.norm(J, ord=2, axis=(-2, -1))
     return norms
 
 
-def spectral_radii(J: NDArray[Any]) -> Array:
+def spectral_radii(J: AnyArray) -> Array:
     """Return the largest absolute eigenvalue of every matrix in J (..., n, n)."""
     radii: Array = np.abs(np.linalg.eigvals(J)).max(axis=-1)
     return radii
 
 
-def rnn_bound(cell: RNNCell, params: Params, lags: NDArray[Any]) -> Array:
+def rnn_bound(cell: RNNCell, params: Params, lags: AnyArray) -> Array:
     """Return the bound (σ_max(W_h) max φ')^k on the norm of a product of k Jacobians.
 
     If the bound is below one for every step, gradients vanish. A bound above one says nothing, and
@@ -178,7 +177,7 @@ def rnn_bound(cell: RNNCell, params: Params, lags: NDArray[Any]) -> Array:
     return bound
 
 
-def direct_cell_path(f: NDArray[Any]) -> Array:
+def direct_cell_path(f: AnyArray) -> Array:
     """Return ∏ f_t over the last 0..T steps: the part of ∂c_T/∂c_{T-k} that stays in the cell.
 
     It is the only path if the gates do not see the state (W_h = 0), and by construction in the
@@ -214,7 +213,7 @@ class CellPaths:
     full: Array
 
 
-def cell_paths(cell: Cell, params: Params, xs: NDArray[Any], state0: Any = None) -> CellPaths:
+def cell_paths(cell: Cell, params: Params, xs: AnyArray, state0: State | None = None) -> CellPaths:
     """Measure the direct path through an LSTM's cell state beside all paths together.
 
     Both norms are spectral: the largest factor by which a direction is stretched.

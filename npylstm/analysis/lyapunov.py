@@ -5,14 +5,12 @@ a small change of its state: ||∂s_t/∂s_k|| grows like exp(λ_1 (t - k)). Gra
 below zero and explode if it is above zero. The exponents of all directions make the spectrum.
 """
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from npylstm.analysis.jacobians import step_jacobian
 from npylstm.backend import Array, to_numpy
-from npylstm.cells import Cell, Params, orthogonal
+from npylstm.cells import Cell, Params, State, orthogonal
 from npylstm.checks import check_number, check_size
 
 
@@ -20,7 +18,7 @@ def lyapunov_spectrum(
     cell: Cell,
     params: Params,
     xs: Array,
-    state0: Any = None,
+    state0: State | None = None,
     exponents: int | None = None,
     skip: int = 10,
 ) -> NDArray[np.float64]:

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from npylstm.backend import Array, Labels, to_numpy
+from npylstm.backend import AnyArray, Array, Labels, to_numpy
 from npylstm.cells import Cell, Params
 from npylstm.models import SequenceModel
 from npylstm.sequence import Recurrent
@@ -65,7 +64,7 @@ def truncation_bias(
     if not isinstance(cell, Cell):
         raise ValueError(f"model must have a single cell as its layer, got {model.layer}")
 
-    def gradient(layer: Recurrent) -> NDArray[Any]:
+    def gradient(layer: Recurrent) -> AnyArray:
         _, grads = replace(model, layer=layer).loss_and_grads(params, xs, targets)
         return np.concatenate([to_numpy(grads[name]).ravel() for name in cell.param_shapes])
 

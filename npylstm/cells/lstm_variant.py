@@ -4,7 +4,7 @@ Read the step in `npylstm.cells.lstm` first; without options this cell computes 
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -14,9 +14,9 @@ from npylstm.cells.activations import Passes, check_activation, check_clip, clip
 from npylstm.cells.base import Cache, Cell, Params, StateSizes, mT
 from npylstm.cells.initializers import cast, check_initializers, draw, draw_kernel
 from npylstm.cells.lstm import LSTMState
-from npylstm.checks import check_choice, check_flag, check_number, check_size
+from npylstm.checks import Option, check_choice, check_flag, check_number, check_size
 
-PRESETS: dict[str, dict[str, Any]] = {
+PRESETS: dict[str, dict[str, Option]] = {
     "V": {"peepholes": True},
     "NIG": {"peepholes": True, "input_gate": False},
     "NFG": {"peepholes": True, "forget_gate": False},
@@ -195,7 +195,9 @@ class LSTMVariant(Cell[VariantState]):
     preactivation_clip: float | None = None
 
     @classmethod
-    def preset(cls, name: str, input_size: int, hidden_size: int, **options: Any) -> "LSTMVariant":
+    def preset(
+        cls, name: str, input_size: int, hidden_size: int, **options: Option
+    ) -> "LSTMVariant":
         """Return a published LSTM by its name in `PRESETS`; `options` override the preset's.
 
         Raises

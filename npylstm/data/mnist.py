@@ -9,11 +9,11 @@ import os
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from npylstm.backend import AnyArray
 from npylstm.data.idx import read_idx
 
 FILES = (
@@ -127,7 +127,7 @@ def _read(images_path: Path, labels_path: Path) -> Digits:
     return Digits(images, labels)
 
 
-def row_sequences(images: NDArray[np.uint8], dtype: DTypeLike = np.float32) -> NDArray[Any]:
+def row_sequences(images: NDArray[np.uint8], dtype: DTypeLike = np.float32) -> AnyArray:
     """Turn pictures into sequences: time step t sees row t of each.
 
     Parameters

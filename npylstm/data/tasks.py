@@ -5,12 +5,12 @@ Every generator takes a source of randomness and a `size`, like NumPy's own gene
 (T, *size, D). Sequences that are shorter than the longest are padded with zeros at the end.
 """
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from npylstm.backend import Rng
+from npylstm.backend import AnyArray, Rng
 from npylstm.checks import check_choice, check_number, check_size
 
 BatchSize: TypeAlias = int | tuple[int, ...]
@@ -30,8 +30,8 @@ class Batch(NamedTuple):
         How many steps each sequence has.
     """
 
-    xs: NDArray[Any]
-    targets: NDArray[Any]
+    xs: AnyArray
+    targets: AnyArray
     lengths: NDArray[np.int64]
 
 
@@ -436,8 +436,8 @@ class Strings(NamedTuple):
         How many steps each string has.
     """
 
-    xs: NDArray[Any]
-    targets: NDArray[Any]
+    xs: AnyArray
+    targets: AnyArray
     legal: NDArray[np.bool_]
     lengths: NDArray[np.int64]
 
@@ -474,29 +474,31 @@ def _shape(size: BatchSize) -> tuple[int, ...]:
     return shape
 
 
-def _lengths(rng: np.random.Generator, T: int, size: tuple[int, ...], spread: float) -> Any:
+def _lengths(
+    rng: np.random.Generator, T: int, size: tuple[int, ...], spread: float
+) -> NDArray[np.int64]:
     """Draw lengths uniformly from T to (1 + spread) T."""
     check_number("spread", spread, low=0)
     return rng.integers(T, T + int(spread * T) + 1, size)
 
 
-def _one_hot(symbols: NDArray[Any], K: int, dtype: DTypeLike) -> NDArray[Any]:
-    one_hot: NDArray[Any] = (symbols[..., None] == np.arange(K)).astype(dtype)
+def _one_hot(symbols: AnyArray, K: int, dtype: DTypeLike) -> AnyArray:
+    one_hot: AnyArray = (symbols[..., None] == np.arange(K)).astype(dtype)
     return one_hot
 
 
-def _alive(xs: NDArray[Any], lengths: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _alive(xs: AnyArray, lengths: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return (T, *size), true before each sequence's end."""
     alive: NDArray[np.bool_] = np.arange(len(xs)).reshape(-1, *(1,) * lengths.ndim) < lengths
     return alive
 
 
-def _at(xs: NDArray[Any], t: NDArray[np.int64]) -> NDArray[Any]:
+def _at(xs: AnyArray, t: NDArray[np.int64]) -> AnyArray:
     """Return what each sequence of xs (T, *size, D) holds at its own step t (*size)."""
-    there: NDArray[Any] = np.take_along_axis(xs, t[None, ..., None], axis=0)[0]
+    there: AnyArray = np.take_along_axis(xs, t[None, ..., None], axis=0)[0]
     return there
 
 
-def _put(values: NDArray[Any], t: NDArray[np.int64], value: Any) -> None:
+def _put(values: AnyArray, t: NDArray[np.int64], value: ArrayLike) -> None:
     """Write into values (T, *size) at each sequence's own step t (*size)."""
     np.put_along_axis(values, t[None], np.broadcast_to(value, t.shape)[None], axis=0)

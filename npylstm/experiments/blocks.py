@@ -13,11 +13,11 @@ from functools import cached_property
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
+from npylstm.backend import AnyArray
 from npylstm.cells import sigmoid
 
-Array: TypeAlias = NDArray[Any]
+Array: TypeAlias = AnyArray
 Params: TypeAlias = dict[str, Array]
 
 
@@ -25,7 +25,7 @@ class BlockStep(NamedTuple):
     """What a step computes for each of N cells: gates i, f, o and candidate g, c, h(c), output."""
 
     i: Array
-    f: Any  # 1.0 where there are no forget gates
+    f: Any  # an array, or 1.0 where there are no forget gates
     o: Array
     g: Array
     c: Array

@@ -2,25 +2,34 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from npylstm.backend import Array
 from npylstm.experiments.study import StudyResult
 
+if TYPE_CHECKING:  # slow to import
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-def panels(*parts: Callable[[Any, StudyResult], Any]) -> Callable[[Any, StudyResult], None]:
+    from npylstm.plots import Style
+
+Part: TypeAlias = Callable[["Axes", StudyResult], "Axes"]
+
+
+def panels(*parts: Part) -> Callable[["Figure", StudyResult], None]:
     """Return a function (figure, result) that draws parts (ax, result) side by side."""
     return partial(_side_by_side, parts)
 
 
-def _side_by_side(parts: tuple[Callable[..., Any], ...], figure: Any, result: StudyResult) -> None:
+def _side_by_side(parts: tuple[Part, ...], figure: "Figure", result: StudyResult) -> None:
     axes = figure.subplots(1, len(parts), squeeze=False)[0]
     for ax, part in zip(axes, parts, strict=True):
         part(ax, result)
 
 
-def styles() -> tuple[dict[str, Any], ...]:
+def styles() -> tuple["Style", ...]:
     """Return the line styles of all figures; see `npylstm.plots`."""
     from npylstm.plots import STYLES  # brings Matplotlib, slow to import
 
@@ -29,10 +38,10 @@ def styles() -> tuple[dict[str, Any], ...]:
 
 def colour(k: int) -> str:
     """Return the colour of the k-th line style."""
-    return str(styles()[k]["color"])
+    return styles()[k]["color"]
 
 
-def success_against_length(ax: Any, result: StudyResult) -> Any:
+def success_against_length(ax: "Axes", result: StudyResult) -> "Axes":
     """Draw how many networks of each kind solved the task at each length T."""
     from npylstm.plots import plot_solved
 
@@ -42,7 +51,7 @@ def success_against_length(ax: Any, result: StudyResult) -> Any:
     return plot_solved(ax, solved, times.shape[-1], names, lengths)
 
 
-def learning_curves(ax: Any, result: StudyResult) -> Any:
+def learning_curves(ax: "Axes", result: StudyResult) -> "Axes":
     """Draw each network's error against the sequences it has seen, and where it had learnt."""
     from npylstm.plots import legend_beside
 
@@ -53,9 +62,9 @@ def learning_curves(ax: Any, result: StudyResult) -> Any:
     ax.plot(x, median, color="black", label="median")
     times = result.curves["solved at"]
     learnt = times[np.isfinite(times)]
-    ticks = {"color": colour(1), "markersize": 14, "clip_on": False, "in_layout": False}
     label = f"learnt ({len(learnt)} of {len(times)})"
-    ax.plot(learnt, np.zeros_like(learnt), "|", label=label, **ticks)
+    ax.plot(learnt, np.zeros_like(learnt), "|", label=label, color=colour(1), markersize=14,
+            clip_on=False, in_layout=False)  # fmt: skip
     published = float(result.curves["published"])
     ax.axvline(published, color=colour(2), linestyle="--", label="published mean")
     ax.set(xlabel="training sequences", ylabel="mean absolute error", ylim=(0, None))
@@ -63,7 +72,7 @@ def learning_curves(ax: Any, result: StudyResult) -> Any:
     return ax
 
 
-def cell_state_growth(ax: Any, result: StudyResult) -> Any:
+def cell_state_growth(ax: "Axes", result: StudyResult) -> "Axes":
     """Draw the largest cell state against the symbols read, for each kind of network."""
     from npylstm.plots import log_y
 
@@ -78,24 +87,24 @@ def cell_state_growth(ax: Any, result: StudyResult) -> Any:
     return ax
 
 
-def updates_to_solve(ax: Any, result: StudyResult) -> Any:
+def updates_to_solve(ax: "Axes", result: StudyResult) -> "Axes":
     """Draw after how many updates each network solved the task, one line of dots for each kind."""
     return _times(ax, result, result.settings["max_updates"], "updates until solved")
 
 
-def strings_to_learn(ax: Any, result: StudyResult) -> Any:
+def strings_to_learn(ax: "Axes", result: StudyResult) -> "Axes":
     """Draw after how many strings each network had learnt the grammar, by the kind of network."""
     return _times(ax, result, result.settings["max_strings"], "strings until learnt")
 
 
-def _times(ax: Any, result: StudyResult, cap: int, xlabel: str) -> Any:
+def _times(ax: "Axes", result: StudyResult, cap: int, xlabel: str) -> "Axes":
     from npylstm.plots import plot_times
 
     names = [row["network"] for row in result.rows]
     return plot_times(ax, list(result.curves.values()), names, cap, xlabel)
 
 
-def accuracy_against_epoch(ax: Any, result: StudyResult) -> Any:
+def accuracy_against_epoch(ax: "Axes", result: StudyResult) -> "Axes":
     """Draw test accuracy against epoch, the mean and the range of all seeds."""
     from npylstm.plots import legend_beside, whole_ticks
 
@@ -116,7 +125,7 @@ def accuracy_against_epoch(ax: Any, result: StudyResult) -> Any:
     return ax
 
 
-def solved_against_bias(ax: Any, result: StudyResult) -> Any:
+def solved_against_bias(ax: "Axes", result: StudyResult) -> "Axes":
     """Draw against the forget bias how many networks solve the long lag, and MNIST's accuracy."""
     from npylstm.plots import legend_beside
 
@@ -133,7 +142,7 @@ def solved_against_bias(ax: Any, result: StudyResult) -> Any:
     return ax
 
 
-def resetting_cell(f: Any) -> Any:
+def resetting_cell(f: Array) -> Array:
     """Pick from f (S, 7, N) the cell that forgets at a string's B and not at the inner one: (S, 7).
 
     It is the same symbol two steps on, with the T or P to be remembered between them.
@@ -142,7 +151,7 @@ def resetting_cell(f: Any) -> Any:
     return f[np.arange(len(f)), :, k]
 
 
-def forgetting(ax: Any, result: StudyResult) -> Any:
+def forgetting(ax: "Axes", result: StudyResult) -> "Axes":
     """Draw what the forget gate of the cell that keeps T or P does around a string's start."""
     symbols = np.arange(-3, 4)
     names = [row["network"] for row in result.rows if row["network"].startswith("forget")]

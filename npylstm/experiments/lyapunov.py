@@ -9,20 +9,24 @@ other grows, except for the angle between the two::
 The angle comes and goes and does not grow with the lag, so the two rates agree.
 """
 
+from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from npylstm.analysis import lyapunov_spectrum
 from npylstm.backend import Array
-from npylstm.cells import RNNCell
+from npylstm.cells import Cell, RNNCell
 from npylstm.experiments import figures
 from npylstm.experiments.networks import CELLS, prepared
 from npylstm.experiments.study import Measured, Study, StudyResult, TableRow, Verdict, spread
 from npylstm.sequence import backward_steps, unroll
+
+if TYPE_CHECKING:  # slow to import
+    from matplotlib.axes import Axes
 
 INPUTS = 28
 CHAOTIC = "tanh RNN, gain 2"
@@ -110,7 +114,7 @@ def judge(result: StudyResult) -> Verdict:
     )
 
 
-def plot(ax: Any, result: StudyResult) -> Any:
+def plot(ax: "Axes", result: StudyResult) -> "Axes":
     """Draw the measured gradient norms beside the straight lines that the exponents predict."""
     from npylstm.plots import plot_exponents  # brings Matplotlib, slow to import
 
@@ -118,7 +122,7 @@ def plot(ax: Any, result: StudyResult) -> Any:
     return plot_exponents(ax, {name: result.curves[name] for name in NETWORKS}, exponents, "")
 
 
-def _cells(hidden: int) -> dict[str, Any]:
+def _cells(hidden: int) -> dict[str, Callable[[int, int], Cell]]:
     return {**CELLS, CHAOTIC: partial(RNNCell, kernel_initializer=f"normal:{2 / hidden**0.5}")}
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import numpy as np
 
+from npylstm.checks import Option
 from npylstm.data import Batch, adding_1997, long_lag, temporal_order_1997
 from npylstm.experiments import figures
 from npylstm.experiments.blocks import Array, BlockNet, BlockStep, Params
@@ -227,7 +227,7 @@ PROBLEMS = {
 """Experiments 6a, 2c and 4 of 1997, by the names of their studies."""
 
 
-def _study(name: str, **about: Any) -> Study:
+def _study(name: str, **about: Option) -> Study:
     """Return one of the three studies."""
     looks = "looked at every 100 sequences whether the rule is met"
     return Study(

@@ -12,11 +12,12 @@ positive, as where gates do not see the state, can't keep a parity at all (Sarro
 from concurrent.futures import Executor
 from functools import partial
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from npylstm.backend import AnyArray, Array, to_device, to_numpy
+from npylstm.checks import Option
 from npylstm.data import Batch
 from npylstm.experiments.networks import SUCCESSORS
 from npylstm.experiments.study import (
@@ -30,6 +31,9 @@ from npylstm.experiments.study import (
     spread,
 )
 from npylstm.experiments.success import SETTINGS, LengthTask, train
+
+if TYPE_CHECKING:  # slow to import
+    from matplotlib.figure import Figure
 
 LONGER = (1, 2, 5, 10)
 """How many times as long the test's sequences are."""
@@ -64,7 +68,7 @@ TASKS = {
 }
 
 
-def job(kind: str, name: str, /, *, T: int, **how: Any) -> tuple[Array, Array]:
+def job(kind: str, name: str, /, *, T: int, **how: Option) -> tuple[Array, Array]:
     """Train S networks; return when each had learnt, and the share right at each length (S, L)."""
     model, params, updates = train(TASKS[kind], name, T, **how)
     n, S = how["test_sequences"], how["seeds"]
@@ -78,7 +82,9 @@ def job(kind: str, name: str, /, *, T: int, **how: Any) -> tuple[Array, Array]:
     return updates, np.stack(shares, axis=-1)
 
 
-def measure(executor: Executor | None, *, cells: tuple[str, ...], T: int, **how: Any) -> Measured:
+def measure(
+    executor: Executor | None, *, cells: tuple[str, ...], T: int, **how: Option
+) -> Measured:
     """Train every kind of network on both tasks."""
     jobs = list(product(TASKS, cells))
     found = spread(partial(job, T=T, **how), jobs, executor)
@@ -112,7 +118,7 @@ def judge(result: StudyResult) -> Verdict:
     )
 
 
-def plot(figure: Any, result: StudyResult) -> None:
+def plot(figure: "Figure", result: StudyResult) -> None:
     """Draw how many networks of each kind can do either task, at both lengths."""
     from npylstm.plots import plot_solved
 

@@ -10,16 +10,15 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
-from npylstm.backend import resolve_device
-from npylstm.checks import check_number, check_size
+from npylstm.backend import AnyArray, resolve_device
+from npylstm.checks import Option, check_number, check_size
 from npylstm.data import load_mnist
-from npylstm.files import naming
+from npylstm.files import JSON, naming
 
 if TYPE_CHECKING:  # Matplotlib takes longer to import than everything else together
     from matplotlib.figure import Figure
@@ -27,10 +26,12 @@ if TYPE_CHECKING:  # Matplotlib takes longer to import than everything else toge
 WIDTH = 80
 """How wide a terminal is, in characters."""
 
-TableRow = dict[str, Any]
+T = TypeVar("T")
+
+TableRow: TypeAlias = dict[str, JSON]
 """One line of a table: column -> text or number."""
 
-Measured = tuple[list[TableRow], dict[str, NDArray[Any]]]
+Measured = tuple[list[TableRow], dict[str, AnyArray]]
 """What a study measures: the table's rows, and the arrays that its picture is drawn from."""
 
 
@@ -87,10 +88,10 @@ class Study:
     title: str
     published: str
     measure: Callable[..., Measured]
-    draw: Callable[["Figure", "StudyResult"], Any]
+    draw: Callable[["Figure", "StudyResult"], object]
     verdict: Callable[["StudyResult"], Verdict]
-    full: Mapping[str, Any]
-    fast: Mapping[str, Any] = field(default_factory=dict)
+    full: Mapping[str, Option]
+    fast: Mapping[str, Option] = field(default_factory=dict)
     deviations: tuple[str, ...] = ()
     caption: str = ""
     size: tuple[float, float] = (10.0, 5.0)
@@ -102,7 +103,7 @@ class Study:
         data: str | None = None,
         device: str = "cpu",
         seed: int | None = None,
-    ) -> dict[str, Any]:
+    ) -> dict[str, Option]:
         """Return the settings for a run.
 
         Parameters
@@ -151,7 +152,7 @@ class Study:
         return settings
 
     def run(
-        self, full: bool = False, executor: Executor | None = None, **changes: Any
+        self, full: bool = False, executor: Executor | None = None, **changes: Option
     ) -> "StudyResult":
         """Run the study.
 
@@ -169,9 +170,9 @@ class Study:
 
     def result(
         self,
-        settings: Mapping[str, Any],
+        settings: Mapping[str, Option],
         rows: list[TableRow],
-        curves: dict[str, NDArray[Any]],
+        curves: dict[str, AnyArray],
         seconds: float | None = None,
     ) -> "StudyResult":
         """Return what was found, with all that can be said of it."""
@@ -201,7 +202,7 @@ class Study:
         figure.supxlabel(caption, x=0.01, ha="left", fontsize="small")
         return figure
 
-    def perform(self, out: Path | None = None, **options: Any) -> "StudyResult":
+    def perform(self, out: Path | None = None, **options: Option) -> "StudyResult":
         """Run the study, `run(**options)`, and save what it found in folder `out`, if given.
 
         Raises
@@ -267,9 +268,9 @@ class StudyResult:
     deviations: tuple[str, ...]
     caption: str
     verdict: str
-    settings: dict[str, Any]
+    settings: dict[str, Option]
     rows: list[TableRow]
-    curves: dict[str, NDArray[Any]]
+    curves: dict[str, AnyArray]
     seconds: float | None = None
 
     def table(self) -> str:
@@ -344,29 +345,29 @@ def refuse_to_overwrite(folder: Path, name: str) -> tuple[Path, Path, Path, Path
 
 
 def spread(
-    job: Callable[..., Any], arguments: Iterable[tuple[Any, ...]], executor: Executor | None
-) -> list[Any]:
+    job: Callable[..., T], arguments: Iterable[tuple[object, ...]], executor: Executor | None
+) -> list[T]:
     """Return [job(*a) for a in arguments], computed by the executor if there is one.
 
     In a terminal a bar shows how far it is.
     """
     jobs = list(arguments)
     if executor is None:
-        found: Iterable[Any] = (job(*a) for a in jobs)
+        found: Iterable[T] = (job(*a) for a in jobs)
     else:
         found = executor.map(job, *zip(*jobs, strict=True))
     return list(progress(found, len(jobs), "part"))
 
 
-def progress(items: Iterable[Any], total: int, unit: str) -> Iterable[Any]:
+def progress(items: Iterable[T], total: int, unit: str) -> Iterable[T]:
     """Return the items; in a terminal a bar shows how far one is."""
-    bar: Iterable[Any] = tqdm(items, total=total, unit=unit, ncols=WIDTH - 1, disable=None)
+    bar: Iterable[T] = tqdm(items, total=total, unit=unit, ncols=WIDTH - 1, disable=None)
     return bar
 
 
-def _read_known() -> dict[str, dict[str, Any]]:
+def _read_known() -> dict[str, dict[str, Option]]:
     file = resources.files(__package__) / "known.json"
-    facts: dict[str, dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))
+    facts: dict[str, dict[str, Option]] = json.loads(file.read_text(encoding="utf-8"))
     return facts
 
 
@@ -388,7 +389,7 @@ def solved_interval(solved: int, n: int) -> tuple[float, float]:
     return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
-def solved_row(times: NDArray[Any], cap: int, unit: str = "sequences") -> TableRow:
+def solved_row(times: AnyArray, cap: int, unit: str = "sequences") -> TableRow:
     """Return the columns that say how many networks solved a task, and when.
 
     Median and quartiles count all networks; a network that was given up counts as above the cap.
@@ -417,14 +418,14 @@ def solved_row(times: NDArray[Any], cap: int, unit: str = "sequences") -> TableR
     }
 
 
-def known(value: Any) -> Any:
+def known(value: JSON) -> JSON:
     """Return a table's entry, None in place of NaN, and an infinite number as a word."""
     if not isinstance(value, float) or np.isfinite(value):
         return value
     return None if np.isnan(value) else f"{value}"
 
 
-def show(value: Any) -> str:
+def show(value: JSON) -> str:
     """Return a table's entry as text."""
     if value is None:
         return "-"

@@ -9,19 +9,19 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from typing import Any
 
 import numpy as np
 
 from npylstm.backend import AnyArray, Array, Device, array_module, to_device, to_numpy
 from npylstm.cells import Params
+from npylstm.checks import Option
 from npylstm.data import Batch
 from npylstm.experiments.networks import CELLS, STANDARD, prepared
 from npylstm.experiments.study import Measured, StudyResult, TableRow, Verdict, solved_row, spread
 from npylstm.models import SequenceModel
 from npylstm.training import Adam, clip_by_global_norm
 
-SETTINGS: dict[str, Any] = {
+SETTINGS: dict[str, Option] = {
     "cells": tuple(STANDARD),
     "seeds": 10,
     "max_updates": 2000,
@@ -155,7 +155,7 @@ def train(
     return model, final, updates
 
 
-def updates_to_solve(task: LengthTask, name: str, T: int, **how: Any) -> Array:
+def updates_to_solve(task: LengthTask, name: str, T: int, **how: Option) -> Array:
     """Return after how many updates each of S networks solved a task, or NaN; see `train`."""
     return train(task, name, T, **how)[2]
 
@@ -174,7 +174,7 @@ def _select(arrays: Params, keep: Array) -> Params:
 
 def measure(
     executor: Executor | None, *, task: LengthTask,
-    lengths: tuple[int, ...], cells: tuple[str, ...], **how: Any,
+    lengths: tuple[int, ...], cells: tuple[str, ...], **how: Option,
 ) -> Measured:  # fmt: skip
     """Train every kind of network at every length, each a job of its own."""
     jobs = [(name, T) for T, name in product(lengths, cells)]

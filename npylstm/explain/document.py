@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
-from npylstm.backend import Array
+from npylstm.backend import AnyArray, Array
 from npylstm.cells import Params
 from npylstm.explain.numbers import numbers
 from npylstm.explain.recording import Example
-from npylstm.files import write_atomically
+from npylstm.files import JSON, write_atomically
 from npylstm.models import SequenceModel
 from npylstm.sequence import Lengths
 
@@ -55,7 +54,7 @@ def page(
     model: SequenceModel,
     params: Params,
     xs: Array,
-    targets: Any,
+    targets: AnyArray,
     lengths: Lengths = None,
     sequence: int = 0,
     cell: int = -1,
@@ -104,7 +103,7 @@ def page(
     return Page(assemble(numbers(example, cell, beside)))
 
 
-def assemble(data: dict[str, Any]) -> str:
+def assemble(data: dict[str, JSON]) -> str:
     """Put numbers, words, style and script into the template."""
     parts = {name: _read(name) for name in ("style.css", "script.js", "words.json")}
     parts["numbers.json"] = json.dumps(data, allow_nan=False, separators=(",", ":"))

@@ -24,8 +24,7 @@ broken          the gradients with one term of the backward pass left out
 """
 
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass, replace
-from typing import Any
+from dataclasses import Field, fields, is_dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +41,7 @@ from npylstm.explain.equations import (
 )
 from npylstm.explain.recording import Example, Recording, Values, watch_steps
 from npylstm.explain.source import line_of, read, with_mistake
+from npylstm.files import JSON
 
 BIASES = np.arange(-2, 5.5, 0.5)
 """The biases that the page has computed beforehand."""
@@ -52,7 +52,7 @@ LIMIT = 4_000_000
 _PER_UNIT = 100  # numbers for each unit at each step, all equations and mistakes together
 
 
-def numbers(example: Example, cell: int = -1, rnn: Example | None = None) -> dict[str, Any]:
+def numbers(example: Example, cell: int = -1, rnn: Example | None = None) -> dict[str, JSON]:
     """Compute all numbers of a page, as lists that JSON can hold.
 
     Parameters
@@ -135,7 +135,7 @@ def _values(explained: Explanation | None, seen: Recording) -> Values:
     return known if explained is None else work_out(explained, seen.params, seen.cell, known)
 
 
-def _others(explained: Explanation | None, seen: Recording, values: Values) -> dict[str, Any]:
+def _others(explained: Explanation | None, seen: Recording, values: Values) -> dict[str, JSON]:
     """Return what is nowhere else in the JSON, and the biases, which never change."""
     states = type(seen.cell.zero_state(seen.xs))._fields
     told = {"x", "dx", "doutput", *seen.cell.gates, *(f"dz_{gate}" for gate in seen.cell.gates)}
@@ -148,7 +148,7 @@ def _others(explained: Explanation | None, seen: Recording, values: Values) -> d
 
 def _equations(
     explained: Explanation, seen: Recording, values: Values, rows: Sequence[Equation]
-) -> dict[str, Any]:
+) -> dict[str, JSON]:
     """Return each row's formula, line of code, and digits: a string for each step, base 36."""
     known = values | constants(seen.params, seen.cell)
     return {
@@ -177,7 +177,7 @@ def _norm(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return norms
 
 
-def _beside(seen: Recording, rnn: Example | None) -> dict[str, Any]:
+def _beside(seen: Recording, rnn: Example | None) -> dict[str, JSON]:
     """Return the norms of an RNN, and whether it was trained."""
     if rnn is not None:
         return {"trained": True, "dh": _norm(rnn.record().values["dh"])}
@@ -188,7 +188,7 @@ def _beside(seen: Recording, rnn: Example | None) -> dict[str, Any]:
 
 def _what_if(
     explained: Explanation, example: Example, cell: int, seen: Recording
-) -> dict[str, Any] | None:
+) -> dict[str, JSON] | None:
     """Return the norms of the gradient with other biases of the gate that keeps the state.
 
     Nothing else changes: each bias of that gate moves by as much as its initial value would.
@@ -207,7 +207,7 @@ def _what_if(
     return {"gate": explained.keep, "start": explained.keep_bias, "cases": cases}
 
 
-def _broken(explained: Explanation, mistake: Omission, seen: Recording) -> dict[str, Any]:
+def _broken(explained: Explanation, mistake: Omission, seen: Recording) -> dict[str, JSON]:
     """Return the gradients with a mistake in the backward pass."""
     wrong = explained.with_mistake(mistake)
     cell = with_mistake(seen.cell, mistake.old, mistake.new)
@@ -231,14 +231,14 @@ def _broken(explained: Explanation, mistake: Omission, seen: Recording) -> dict[
     }
 
 
-def _fields(cell: Cell) -> tuple[Any, ...]:
+def _fields(cell: Cell) -> tuple[Field[object], ...]:
     return fields(cell) if is_dataclass(cell) else ()
 
 
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
-def _plain(value: Any, exact: bool = False) -> Any:
+def _plain(value: JSON, exact: bool = False) -> JSON:
     """Return arrays as lists, of 12 significant digits or exact, and other values as they are."""
     if isinstance(value, dict):
         return {name: _plain(item, exact) for name, item in value.items()}

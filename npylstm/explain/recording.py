@@ -1,14 +1,13 @@
 """One sequence on its way through one cell of a model, forward and back, in float64."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from npylstm.analysis import WatchedCell, watch
-from npylstm.backend import Array, to_numpy
+from npylstm.backend import AnyArray, Array, to_numpy
 from npylstm.cells import Cell, Params
 from npylstm.checks import check_array
 from npylstm.models import SequenceModel
@@ -48,7 +47,7 @@ class Recording:
     xs: NDArray[np.float64]
     doutputs: NDArray[np.float64]
     loss: float
-    outputs: NDArray[Any]
+    outputs: AnyArray
     values: Values
 
 
@@ -70,7 +69,7 @@ class Example:
     model: SequenceModel
     params: Params
     xs: NDArray[np.float64]
-    targets: NDArray[Any]
+    targets: AnyArray
 
     @classmethod
     def of_batch(
@@ -78,7 +77,7 @@ class Example:
         model: SequenceModel,
         params: Params,
         xs: Array,
-        targets: Any,
+        targets: AnyArray,
         lengths: Lengths = None,
         sequence: int = 0,
     ) -> "Example":
@@ -191,7 +190,7 @@ def values_of(seen: WatchedCell) -> Values:
     return values | {"dx": _steps(seen.dxs[::-1])}
 
 
-def check_index(name: str, value: Any, stop: int, low: int = 0) -> None:
+def check_index(name: str, value: object, stop: int, low: int = 0) -> None:
     """Raise ValueError unless `value` is an integer in [low, stop)."""
     if not isinstance(value, int | np.integer) or isinstance(value, bool):
         raise ValueError(f"{name} must be an integer, got {value!r}")
@@ -207,6 +206,6 @@ def check_finite(name: str, array: Array) -> None:
         raise ValueError(f"{name} must be finite, got NaN or infinity, first at {place}")
 
 
-def _steps(rows: Any) -> NDArray[np.float64]:
+def _steps(rows: Iterable[Array]) -> NDArray[np.float64]:
     """Stack rows (1, width), one a step, to (T, width)."""
     return np.concatenate(list(rows), dtype=np.float64)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
 
 from npylstm.cells import Params, RNNCell
+from npylstm.checks import Option
 from npylstm.data import Digits, load_mnist, row_sequences
 from npylstm.explain.document import Page, page
 from npylstm.explain.recording import check_index
@@ -106,7 +106,7 @@ def _open(folder: Path) -> tuple[RunSettings, tuple[SequenceModel, Params]]:
 def _as_rnn(settings: RunSettings) -> RunSettings:
     """Return the same settings for a tanh RNN."""
     shared = {"hidden_size", "kernel_initializer"}
-    defaults: dict[str, Any] = {
+    defaults: dict[str, Option] = {
         setting.name: setting.default
         for setting in fields(settings)
         if setting.metadata["group"] == "cell" and setting.name not in shared

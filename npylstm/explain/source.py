@@ -54,7 +54,7 @@ def line_of(kind: type[Cell], place: str, uses: tuple[str, ...] = ()) -> Code:
     return Code(file=code["file"], line=code["line"] + statement.lineno - 1, text=text)
 
 
-def read(function: Callable[..., Any]) -> tuple[Code, ast.Module]:
+def read(function: Callable[..., object]) -> tuple[Code, ast.Module]:
     """Return a function's source, as far to the left as it goes, and its tree."""
     lines, number = inspect.getsourcelines(function)
     text = textwrap.dedent("".join(lines))

@@ -12,13 +12,12 @@ import re
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 from zipfile import ZIP_STORED, ZipFile, ZipInfo
 
 import numpy as np
 
-from npylstm.backend import Array, to_numpy
-from npylstm.files import write_atomically
+from npylstm.backend import AnyArray, Array, to_numpy
+from npylstm.files import JSON, write_atomically
 
 VERSION = 1
 """The version of the format that `save` writes and `load` reads."""
@@ -29,7 +28,7 @@ _ENDING = re.compile(rb"npylstm checkpoint (\d+) SHA-256 ([0-9a-f]{64})\Z")
 
 
 def save(
-    path: str | os.PathLike[str], arrays: Mapping[str, Array], meta: Mapping[str, Any]
+    path: str | os.PathLike[str], arrays: Mapping[str, Array], meta: Mapping[str, JSON]
 ) -> None:
     """Write arrays and meta data to one file; it replaces an older file once it is whole.
 
@@ -67,7 +66,7 @@ def save(
     write_atomically(path, signed + hashlib.sha256(signed).hexdigest().encode())
 
 
-def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
+def load(path: str | os.PathLike[str]) -> tuple[dict[str, AnyArray], dict[str, JSON]]:
     """Read what `save` wrote: the arrays, with every bit and dtype as they were, and the meta data.
 
     Nothing in the file is unpickled or executed, and memory stays within a few times its size.
@@ -99,7 +98,7 @@ def load(path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray[Any, Any]],
         raise ValueError(f"{path} is not a valid checkpoint: {error}") from error
 
 
-def _encode(name: str, array: np.ndarray[Any, Any]) -> bytes:
+def _encode(name: str, array: AnyArray) -> bytes:
     """Return `array` as the content of an .npy file."""
     if not name.isprintable() or "\\" in name:  # zipfile would change the name
         raise ValueError(f"the name of an array must be printable, without '\\', got {name!r}")
@@ -110,7 +109,7 @@ def _encode(name: str, array: np.ndarray[Any, Any]) -> bytes:
     return npy.getvalue()
 
 
-def _decode(content: bytes) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, Any]]:
+def _decode(content: bytes) -> tuple[dict[str, AnyArray], dict[str, JSON]]:
     """Take an intact checkpoint apart; trust no size that it states."""
     with ZipFile(BytesIO(content)) as archive:
         entries = archive.infolist()
@@ -126,7 +125,7 @@ def _decode(content: bytes) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, 
     return arrays, meta
 
 
-def _decode_array(npy: bytes) -> np.ndarray[Any, Any]:
+def _decode_array(npy: bytes) -> AnyArray:
     stream = BytesIO(npy)
     np.lib.format.read_magic(stream)
     shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)

@@ -5,8 +5,6 @@ so the loss is the mean. Axes in front (time, independent networks) are kept: ea
 of its own, and the gradient of that value alone.
 """
 
-from typing import Any
-
 import numpy as np
 
 from npylstm.backend import AnyArray, Array, Labels, array_module
@@ -131,7 +129,7 @@ def _largest(logits: Array) -> Array:
     return largest
 
 
-def _row_weights(name: str, rows: Array, weights: Array | None) -> Any:
+def _row_weights(name: str, rows: Array, weights: Array | None) -> Array | float:
     """Return w (..., B, 1), or 1/B for all rows (..., B, K), in their dtype."""
     if weights is not None:
         _check_is_array("weights", weights)
@@ -139,10 +137,11 @@ def _row_weights(name: str, rows: Array, weights: Array | None) -> Any:
         return weights.astype(rows.dtype)[..., None]
     if rows.shape[-2] == 0:
         raise ValueError(f"{name} must have at least one row for a mean, got {rows.shape}")
-    return 1 / rows.shape[-2]
+    B: int = rows.shape[-2]
+    return 1 / B
 
 
-def _check_is_array(name: str, array: Any) -> None:
+def _check_is_array(name: str, array: object) -> None:
     if not hasattr(array, "dtype"):
         raise TypeError(f"{name} must be an array, got {type(array).__name__}")
 

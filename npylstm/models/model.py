@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from npylstm.backend import AnyArray, Array, Labels, Rng, array_module
-from npylstm.cells import Cell, Params, mT
+from npylstm.cells import AnyState, Cell, Params, mT
 from npylstm.checks import check_array, check_choice, check_flag, check_number, check_size
 from npylstm.models.losses import mean_squared_error, softmax_cross_entropy
-from npylstm.sequence import Layer, Lengths, alive_mask, alive_steps, as_layer
+from npylstm.sequence import Layer, LayerState, Lengths, alive_mask, alive_steps, as_layer
 
 Loss: TypeAlias = Callable[..., tuple[Array, Array]]
 
@@ -70,7 +71,7 @@ class SequenceModel:
         """The recurrent part as a layer."""
         return as_layer(self.layer)
 
-    def init(self, rng: Rng = None, dtype: Any = np.float64) -> Params:
+    def init(self, rng: Rng = None, dtype: DTypeLike = np.float64) -> Params:
         """Draw the layer's parameters, then W_y and b_y."""
         rng = np.random.default_rng(rng)
         params = self.recurrent.init(rng, dtype)
@@ -100,8 +101,8 @@ class SequenceModel:
         return self.predict_segment(params, xs, None, lengths)[0]
 
     def predict_segment(
-        self, params: Params, xs: Array, state0: Any, lengths: Lengths = None
-    ) -> tuple[Array, Any]:
+        self, params: Params, xs: Array, state0: LayerState | None, lengths: Lengths = None
+    ) -> tuple[Array, AnyState]:
         """Return y, as `predict` does, and the state after it, which starts the next segment.
 
         Parameters
@@ -166,10 +167,10 @@ class SequenceModel:
         params: Params,
         xs: Array,
         targets: Array | Labels,
-        state0: Any,
+        state0: LayerState | None,
         lengths: Lengths = None,
         rng: Rng = None,
-    ) -> tuple[Array, Params, Any]:
+    ) -> tuple[Array, Params, AnyState]:
         """Return loss and gradients of one segment of a longer sequence, and the state after it.
 
         This is truncated back-propagation through time with carried state. A long sequence is cut
@@ -273,7 +274,7 @@ def _last_step(outputs: Array, lengths: Lengths) -> AnyArray | None:
     return alive_mask(outputs, alive & (steps_left == 1))
 
 
-def _check_targets(targets: Any, y: Array) -> None:
+def _check_targets(targets: AnyArray, y: Array) -> None:
     """Raise TypeError or ValueError unless targets fit y: labels, or rows like its own.
 
     The loss checks which of the two it takes, and their values.

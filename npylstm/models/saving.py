@@ -21,6 +21,7 @@ from npylstm.cells import (
     RNNCell,
     SLSTMCell,
 )
+from npylstm.files import JSON
 from npylstm.models import checkpoint
 from npylstm.models.model import SequenceModel
 from npylstm.sequence import (
@@ -96,7 +97,7 @@ def register(part: Part) -> Part:
     return part
 
 
-def to_config(part: Any) -> Any:
+def to_config(part: object) -> JSON:
     """Describe a model, layer or cell as JSON data: its class and the values of its fields."""
     if is_dataclass(part) and not isinstance(part, type):
         values = {field.name: to_config(getattr(part, field.name)) for field in fields(part)}
@@ -106,7 +107,7 @@ def to_config(part: Any) -> Any:
     return part.item() if isinstance(part, np.generic) else part
 
 
-def from_config(config: Any) -> Any:
+def from_config(config: JSON) -> Any:  # whatever was described
     """Make what `to_config` described.
 
     Raises
@@ -165,7 +166,7 @@ def check_can_be_saved(model: SequenceModel | Layer | Cell) -> None:
         raise ValueError(f"model could not be loaded again: it would be {again}, got {model}")
 
 
-def _classes(part: Any) -> list[type]:
+def _classes(part: object) -> list[type]:
     """Return the classes of everything that a model is made of."""
     if isinstance(part, tuple):
         return [kind for item in part for kind in _classes(item)]

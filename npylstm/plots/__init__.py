@@ -26,10 +26,11 @@ from npylstm.plots.runs import (
     plot_mistakes,
 )
 from npylstm.plots.studies import plot_solved, plot_times
-from npylstm.plots.style import STYLES, legend_beside, log_y, whole_ticks
+from npylstm.plots.style import STYLES, Style, legend_beside, log_y, whole_ticks
 
 __all__ = [
     "STYLES",
+    "Style",
     "legend_beside",
     "log_y",
     "lstm_cell_diagram",

@@ -5,13 +5,13 @@ Colour-blind readers can read them, and so can readers of a grey print.
 
 from collections.abc import Mapping, Sequence
 from itertools import cycle
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from npylstm.backend import AnyArray
 from npylstm.plots.style import STYLES, legend_beside, log_y, whole_ticks
 
 
@@ -51,7 +51,7 @@ def plot_against_lag(
 def plot_training_map(
     ax: Axes,
     updates: ArrayLike,
-    norms: NDArray[Any],
+    norms: AnyArray,
     accuracy: ArrayLike,
     title: str,
     limits: tuple[float, float] = (1e-5, 10),
@@ -91,7 +91,7 @@ def plot_training_map(
     return ax
 
 
-def plot_singular_values(ax: Axes, spectra: Mapping[str, NDArray[Any]], title: str) -> Axes:
+def plot_singular_values(ax: Axes, spectra: Mapping[str, AnyArray], title: str) -> Axes:
     """Draw the singular values of matrices, largest first.
 
     Parameters
@@ -117,10 +117,10 @@ def plot_singular_values(ax: Axes, spectra: Mapping[str, NDArray[Any]], title: s
 
 def plot_cliff(
     ax: Axes,
-    w: NDArray[Any],
-    b: NDArray[Any],
-    error: NDArray[Any],
-    paths: Mapping[str, NDArray[Any]],
+    w: AnyArray,
+    b: AnyArray,
+    error: AnyArray,
+    paths: Mapping[str, AnyArray],
     title: str,
 ) -> Axes:
     """Draw an error over two parameters, and how gradient descent walks there.
@@ -153,9 +153,7 @@ def plot_cliff(
     return ax
 
 
-def plot_trace(
-    ax: Axes, trace: NDArray[Any], title: str, limits: tuple[float, float] = (0, 1)
-) -> Axes:
+def plot_trace(ax: Axes, trace: AnyArray, title: str, limits: tuple[float, float] = (0, 1)) -> Axes:
     """Draw every unit's activation at every step of one sequence.
 
     Parameters
@@ -178,7 +176,7 @@ def plot_trace(
     return ax
 
 
-def plot_activations(ax: Axes, gates: Mapping[str, NDArray[Any]], title: str) -> Axes:
+def plot_activations(ax: Axes, gates: Mapping[str, AnyArray], title: str) -> Axes:
     """Draw how often a gate takes each value, with the two regions where it is saturated shaded.
 
     Parameters
@@ -200,7 +198,7 @@ def plot_activations(ax: Axes, gates: Mapping[str, NDArray[Any]], title: str) ->
     return ax
 
 
-def plot_half_lives(ax: Axes, half_lives: Mapping[str, NDArray[Any]], title: str) -> Axes:
+def plot_half_lives(ax: Axes, half_lives: Mapping[str, AnyArray], title: str) -> Axes:
     """Draw how long the units of networks remember, from the most forgetful unit up.
 
     Parameters
@@ -251,7 +249,7 @@ def plot_truncation(
 
 
 def plot_exponents(
-    ax: Axes, norms: Mapping[str, NDArray[Any]], exponents: Sequence[float], title: str
+    ax: Axes, norms: Mapping[str, AnyArray], exponents: Sequence[float], title: str
 ) -> Axes:
     """Draw measured gradient norms as marks, and what the first Lyapunov exponents say as lines.
 

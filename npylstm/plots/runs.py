@@ -6,14 +6,14 @@ differ by their style and markers.
 
 from collections.abc import Mapping
 from itertools import cycle
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from npylstm.backend import AnyArray
 from npylstm.plots.style import STYLES, legend_beside, log_y, whole_ticks
 
 
@@ -66,7 +66,7 @@ def plot_accuracy(ax: Axes, epochs: ArrayLike, accuracy: ArrayLike) -> Axes:
     return ax
 
 
-def plot_confusion(ax: Axes, labels: NDArray[Any], predictions: NDArray[Any], classes: int) -> Axes:
+def plot_confusion(ax: Axes, labels: AnyArray, predictions: AnyArray, classes: int) -> Axes:
     """Draw how often each class is mistaken for each other class.
 
     Parameters
@@ -110,9 +110,9 @@ def plot_confusion(ax: Axes, labels: NDArray[Any], predictions: NDArray[Any], cl
 
 def plot_mistakes(
     figure: Figure,
-    images: NDArray[Any],
-    labels: NDArray[Any],
-    probabilities: NDArray[Any],
+    images: AnyArray,
+    labels: AnyArray,
+    probabilities: AnyArray,
     columns: int = 8,
     rows: int = 4,
 ) -> Figure:
@@ -147,7 +147,7 @@ def plot_mistakes(
     return figure
 
 
-def plot_gradient_norms(ax: Axes, norms: Mapping[str, NDArray[Any]], when: str) -> Axes:
+def plot_gradient_norms(ax: Axes, norms: Mapping[str, AnyArray], when: str) -> Axes:
     """Draw the size of the loss gradient at every time step: the median, and 80 % of the sequences.
 
     Parameters
@@ -179,6 +179,6 @@ def plot_gradient_norms(ax: Axes, norms: Mapping[str, NDArray[Any]], when: str) 
     return ax
 
 
-def _sparse(xs: NDArray[Any]) -> int:
+def _sparse(xs: AnyArray) -> int:
     """Return the distance between markers that leaves about ten of them."""
     return max(len(xs) // 10, 1)

@@ -1,17 +1,16 @@
 """Figures of studies: which networks learnt a task, and when."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 
+from npylstm.backend import AnyArray
 from npylstm.plots.style import STYLES
 
 
 def plot_solved(
-    ax: Axes, solved: NDArray[Any], n: int, names: Sequence[str], lengths: Sequence[int]
+    ax: Axes, solved: AnyArray, n: int, names: Sequence[str], lengths: Sequence[int]
 ) -> Axes:
     """Draw how many networks of each kind solved a task at each length, as a grid of numbers.
 
@@ -40,7 +39,7 @@ def plot_solved(
 
 
 def plot_times(
-    ax: Axes, times: Sequence[NDArray[Any]], names: Sequence[str], cap: int, xlabel: str
+    ax: Axes, times: Sequence[AnyArray], names: Sequence[str], cap: int, xlabel: str
 ) -> Axes:
     """Draw when each network solved a task: a line of dots for each kind, a bar at their median.
 

@@ -4,13 +4,22 @@ Colour-blind readers can tell the colours apart (Okabe & Ito 2008; cividis). In 
 differ by their style and markers.
 """
 
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-STYLES: tuple[dict[str, Any], ...] = (
+
+class Style(TypedDict):
+    """How a line looks: options of Matplotlib's `plot`."""
+
+    color: str
+    linestyle: str | tuple[int, tuple[int, ...]]
+    marker: str
+
+
+STYLES: tuple[Style, ...] = (
     {"color": "#0072B2", "linestyle": "-", "marker": "o"},
     {"color": "#D55E00", "linestyle": "--", "marker": "s"},
     {"color": "#009E73", "linestyle": "-.", "marker": "^"},
@@ -38,7 +47,7 @@ def whole_ticks(ax: Axes) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
-def legend_beside(ax: Axes, **options: Any) -> None:
+def legend_beside(ax: Axes, **options: "str | float") -> None:
     """Put the legend to the right of the axes, where it hides no line."""
     look = {"loc": "upper left", "bbox_to_anchor": (1.01, 1), "borderaxespad": 0}
     ax.legend(**{**look, "fontsize": "small", **options})

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from npylstm.backend import AnyArray, Array, array_module, to_numpy
 from npylstm.cells import AnyState, Cache, Cell, Params, State, StateT, map_state, unchecked
@@ -459,7 +459,7 @@ def alive_steps(lengths: Lengths, T: int, B: int) -> NDArray[np.bool_] | None:
     return np.arange(T)[:, None] < ends
 
 
-def own_array(lengths: Lengths) -> AnyArray:
+def own_array(lengths: ArrayLike) -> AnyArray:
     """Return a copy in host memory: the caller may change theirs before the backward pass."""
     try:
         return np.array(to_numpy(lengths))

@@ -20,7 +20,7 @@ def check_distinct(leaves: Sequence[Any]) -> None:
         )
 
 
-def floating(name: str, dtype: DTypeLike | None) -> np.dtype[Any]:
+def floating(name: str, dtype: DTypeLike | None) -> np.dtype[np.generic]:
     """Return the dtype; raise ValueError unless it is a floating-point one."""
     if dtype is None or np.dtype(dtype).kind != "f":
         raise ValueError(f"{name} must be a floating-point type, got {dtype!r}")

@@ -1,11 +1,12 @@
 """MNIST as TensorFlow 1's tutorials read it."""
 
 import os
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
+from npylstm.backend import AnyArray
 from npylstm.checks import check_size
 from npylstm.data import Digits, load_mnist
 
@@ -33,7 +34,7 @@ class DataSet:
         How often `next_batch` has begun anew.
     """
 
-    def __init__(self, images: NDArray[Any], labels: NDArray[Any], seed: int | None = None) -> None:
+    def __init__(self, images: AnyArray, labels: AnyArray, seed: int | None = None) -> None:
         self.images = images
         self.labels = labels
         self.num_examples = len(images)
@@ -41,9 +42,7 @@ class DataSet:
         self._position = 0
         self._random = np.random.RandomState(seed)
 
-    def next_batch(
-        self, batch_size: int, *, shuffle: bool = True
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
+    def next_batch(self, batch_size: int, *, shuffle: bool = True) -> tuple[AnyArray, AnyArray]:
         """Return the next pictures and labels, always `batch_size` of them.
 
         A batch that reaches beyond the end of an epoch is filled up from the next one.
@@ -134,7 +133,7 @@ def read_data_sets(
 
     def data_set(digits: Digits) -> DataSet:
         shape = (784,) if reshape else (28, 28, 1)
-        images: NDArray[Any] = digits.images.reshape(-1, *shape)
+        images: AnyArray = digits.images.reshape(-1, *shape)
         if np.dtype(dtype) == np.float32:
             images = images.astype(np.float32) * np.float32(1 / 255)
         labels = digits.labels

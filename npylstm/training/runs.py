@@ -21,7 +21,6 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from itertools import chain, count
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -29,7 +28,7 @@ import npylstm
 from npylstm.analysis import gradient_flow
 from npylstm.backend import resolve_device, to_device, to_numpy
 from npylstm.data import Digits, load_mnist, row_sequences
-from npylstm.files import locked, write_atomically
+from npylstm.files import JSON, locked, write_atomically
 from npylstm.models import checkpoint, save_model, softmax
 from npylstm.training.settings import N_DIGITS, RunSettings
 from npylstm.training.state import Epoch, TrainingState, packed, unpacked
@@ -317,7 +316,7 @@ def _fingerprint(*parts: Digits) -> str:
     return digest.hexdigest()
 
 
-def _read_config(path: Path) -> tuple[dict[str, Any], RunSettings]:
+def _read_config(path: Path) -> tuple[dict[str, JSON], RunSettings]:
     """Return what a run folder says of its run, and the settings in it."""
     try:
         config = json.loads(path.read_text("utf-8"))

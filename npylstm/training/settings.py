@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from types import UnionType
-from typing import Any, get_args, get_origin
+from typing import Any, TypeAlias, get_args, get_origin
 
 import numpy as np
 
@@ -25,13 +25,16 @@ from npylstm.cells import (
     RNNCell,
     SLSTMCell,
 )
-from npylstm.checks import check_choice, check_number, check_size
+from npylstm.checks import Option, check_choice, check_number, check_size
 from npylstm.models import SequenceModel, register
 from npylstm.sequence import Bidirectional, Dropout, Layer, Recurrent, Residual, Stack
 from npylstm.training.optimizers import EPSILONS, SGD, Adam, AdamW, Optimizer, RMSProp
 from npylstm.training.trainer import Trainer
 
-CELL_KINDS: dict[str, tuple[type[Any], dict[str, Any]]] = {
+CellClass: TypeAlias = type[Any]
+"""A class of cells. Each is called with fields of its own, which `type[Cell]` would not take."""
+
+CELL_KINDS: dict[str, tuple[CellClass, dict[str, Option]]] = {
     "lstm": (LSTMCell, {}),
     "rnn": (RNNCell, {}),
     "irnn": (RNNCell, {"activation": "relu", "recurrent_initializer": "identity"}),
@@ -60,7 +63,7 @@ MOST_LAYERS = 1000
 _TYPES = {bool: "True or False", int: "an integer", str: "a string", Mapping: "a mapping of names"}
 
 
-def _setting(default: Any, group: str, text: str, **more: Any) -> Any:
+def _setting(default: Option, group: str, text: str, **more: object) -> Option:
     """Return a field; `unset` says what None stands for, other names are for the parser."""
     return field(default=default, metadata={"group": group, "help": text} | more)
 
@@ -78,7 +81,7 @@ class RunSettings:
         "lstm", "model", "kind of cell, or MODULE:CLASS of your own", choices=CELL_KINDS
     )
     layers: int = _setting(1, "model", "layers on top of each other")
-    cell_options: Mapping[str, Any] | None = _setting(
+    cell_options: Mapping[str, Option] | None = _setting(
         None,
         "model",
         "fields of the cell that have no option here, such as peepholes=true",
@@ -264,13 +267,13 @@ class RunSettings:
     def _names(self, group: str) -> list[str]:
         return [setting.name for setting in fields(self) if setting.metadata["group"] == group]
 
-    def _given(self, group: str) -> dict[str, Any]:
+    def _given(self, group: str) -> dict[str, Option]:
         """Return the settings of a group, without those that are left open."""
         values = {name: getattr(self, name) for name in self._names(group)}
         return {name: value for name, value in values.items() if value is not None}
 
 
-def find_cell(name: str) -> tuple[type[Any], dict[str, Any]]:
+def find_cell(name: str) -> tuple[CellClass, dict[str, Option]]:
     """Return the class of a cell and its options by its name.
 
     Parameters
@@ -304,7 +307,7 @@ def find_cell(name: str) -> tuple[type[Any], dict[str, Any]]:
         ) from error
 
 
-def _checked(name: str, value: Any, annotation: Any) -> Any:
+def _checked(name: str, value: Option, annotation: Option) -> Option:
     """Return the value of a setting as JSON has it; raise ValueError if it is of another type."""
     kind = get_args(annotation)[0] if isinstance(annotation, UnionType) else annotation
     value = value.item() if isinstance(value, np.generic) else value
@@ -327,7 +330,7 @@ def _folder(data: str | Path) -> str:
     return str(Path(data).absolute())
 
 
-def _cell_options(kind: type[Cell], given: Mapping[str, Any]) -> dict[str, Any]:
+def _cell_options(kind: CellClass, given: Mapping[str, Option]) -> dict[str, Option]:
     """Return the options of a cell; raise ValueError for one that it lacks, or of a wrong type."""
     types = {option.name: option.type for option in fields(kind)}
     if "input_size" in given:
@@ -344,18 +347,18 @@ def _cell_options(kind: type[Cell], given: Mapping[str, Any]) -> dict[str, Any]:
     return dict(given)
 
 
-def _about_options(error: Exception, given: Mapping[str, Any]) -> Exception:
+def _about_options(error: Exception, given: Mapping[str, Option]) -> Exception:
     """Return the same error, which names `cell_options` if it is about one of them."""
     name, space, rest = str(error).partition(" ")
     return type(error)(f"cell_options: {name!r}{space}{rest}") if name in given else error
 
 
-def _values(part: Any) -> dict[str, Any]:
+def _values(part: Option) -> dict[str, Option]:
     """Return the fields of a cell or an optimiser."""
     return {option.name: getattr(part, option.name) for option in fields(part)}
 
 
-def _make(kind: type, options: dict[str, Any]) -> Any:
+def _make(kind: type, options: dict[str, Option]) -> Option:
     """Return kind(**options), with a clear error for an option that it lacks or misses."""
     known = {option.name: option.default for option in fields(kind)}
     for name in options.keys() - known:

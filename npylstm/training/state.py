@@ -7,13 +7,14 @@ has been found to be what a run of these settings can have left behind.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from npylstm.backend import Array, Device, array_module, to_device, to_numpy
 from npylstm.cells import Params
 from npylstm.checks import check_number
+from npylstm.files import JSON
 from npylstm.training.optimizers import Optimizer, OptimizerState
 
 
@@ -60,14 +61,14 @@ class TrainingState:
     slots: OptimizerState
     history: tuple[Epoch, ...] = ()
     batch: int = 0
-    loss_sum: Any = 0.0
+    loss_sum: Array | float = 0.0
 
     def is_finite(self) -> bool:
         """Return whether every parameter is a finite number."""
         return all(to_numpy(array_module(w).isfinite(w)).all() for w in self.params.values())
 
 
-def packed(state: TrainingState, batches: int) -> tuple[dict[str, Array], dict[str, Any]]:
+def packed(state: TrainingState, batches: int) -> tuple[dict[str, Array], dict[str, JSON]]:
     """Return a state as the arrays and the meta data of a checkpoint.
 
     The number of steps follows from the rest; `unpacked` checks this.
@@ -83,7 +84,7 @@ def packed(state: TrainingState, batches: int) -> tuple[dict[str, Array], dict[s
 
 def unpacked(
     arrays: Mapping[str, Array],
-    meta: Mapping[str, Any],
+    meta: Mapping[str, JSON],
     start: TrainingState,
     optimizer: Optimizer,
     batches: int,
@@ -114,7 +115,7 @@ def unpacked(
         _epoch(row, f"history[{k}]", k + 1) for k, row in enumerate(_history(meta.get("history")))
     )
     batch = _integer("batch", meta.get("batch"), 0, batches - 1)
-    loss_sum = meta.get("loss_sum")
+    loss_sum: JSON = meta.get("loss_sum")
     check_number(f"loss_sum after batch {batch}", loss_sum, 0, 0 if batch == 0 else math.inf)
     steps = len(history) * batches + batch
     if meta.get("steps") != steps:
@@ -161,13 +162,13 @@ def _check_arrays(arrays: Mapping[str, Array], expected: Mapping[str, Array]) ->
             raise ValueError(f"{name} must hold finite numbers, got NaN or infinity")
 
 
-def _history(rows: Any) -> list[Any]:
+def _history(rows: JSON) -> list[JSON]:
     if not isinstance(rows, list):
         raise ValueError(f"history must be a list of epochs, got {rows!r}")
     return rows
 
 
-def _epoch(row: Any, name: str, number: int) -> Epoch:
+def _epoch(row: JSON, name: str, number: int) -> Epoch:
     if not isinstance(row, list) or len(row) != len(Epoch._fields):
         raise ValueError(f"{name} must be a list of {', '.join(Epoch._fields)}, got {row!r}")
     epoch = Epoch(*row)
@@ -178,7 +179,7 @@ def _epoch(row: Any, name: str, number: int) -> Epoch:
     return epoch
 
 
-def _integer(name: str, value: Any, low: int, high: int) -> int:
+def _integer(name: str, value: JSON, low: int, high: int) -> int:
     if type(value) is not int or not low <= value <= high:
         expected = str(low) if low == high else f"an integer from {low} to {high}"
         raise ValueError(f"{name} must be {expected}, got {value!r}")

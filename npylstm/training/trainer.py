@@ -14,11 +14,20 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from numbers import Integral
-from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from npylstm.backend import Array, Device, Labels, array_module, resolve_device, to_device, to_numpy
+from npylstm.backend import (
+    AnyArray,
+    Array,
+    Device,
+    Labels,
+    array_module,
+    resolve_device,
+    to_device,
+    to_numpy,
+)
 from npylstm.cells import Params
 from npylstm.checks import check_array, check_number, check_size
 from npylstm.models import SequenceModel, softmax_cross_entropy
@@ -129,7 +138,7 @@ class Trainer:
         if not isinstance(self.seed, Integral) or self.seed < 0:
             raise ValueError(f"seed must be a non-negative integer, got {self.seed!r}")
 
-    def start(self, dtype: Any = np.float64, device: Device = "cpu") -> TrainingState:
+    def start(self, dtype: DTypeLike = np.float64, device: Device = "cpu") -> TrainingState:
         """Return the state before the first step."""
         params = to_device(self.model.init(self.seed, dtype), resolve_device(device))
         return TrainingState(params, self.optimizer.init(params))
@@ -192,7 +201,7 @@ class Trainer:
             order = self._rng(epoch).permutation(len(train)) if self.shuffle else None
             while state.batch < batches:
                 start = state.batch * self.batch_size
-                part: Any = slice(start, start + self.batch_size)
+                part: slice | AnyArray = slice(start, start + self.batch_size)
                 if order is not None:
                     part = array_module(train.xs).asarray(order[part])
                 rng = self._rng(epoch, state.batch)
@@ -243,9 +252,7 @@ def evaluate(model: SequenceModel, params: Params, examples: Examples) -> tuple[
     return float(loss), float((logits.argmax(axis=-1) == labels).mean())
 
 
-def predict(
-    model: SequenceModel, params: Params, xs: Array, chunk: int = 1000
-) -> np.ndarray[Any, Any]:
+def predict(model: SequenceModel, params: Params, xs: Array, chunk: int = 1000) -> AnyArray:
     """Return the logits (N, K) of sequences xs (T, N, D) in host memory.
 
     They are computed `chunk` sequences at a time, so that memory does not grow with N.

@@ -1,7 +1,7 @@
 """The cliff: why exploding gradients need a clip."""
 
 from concurrent.futures import Executor
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +10,9 @@ from npylstm.cells import Params, RNNCell, RNNState
 from npylstm.experiments.study import Measured, Study, StudyResult, Verdict
 from npylstm.sequence import unroll, unroll_backward
 from npylstm.training import clip_by_global_norm
+
+if TYPE_CHECKING:  # slow to import
+    from matplotlib.figure import Figure
 
 CELL = RNNCell(1, 1, "logistic")
 START = {"w": 4.9, "b": -2.0}
@@ -66,7 +69,7 @@ def _measure(
     return rows, curves
 
 
-def _draw(figure: Any, result: StudyResult) -> None:
+def _draw(figure: "Figure", result: StudyResult) -> None:
     from npylstm.plots import plot_cliff
 
     w, b, surface, *paths = result.curves.values()

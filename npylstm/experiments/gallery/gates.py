@@ -1,7 +1,7 @@
 """Pictures of what the gates of a network do."""
 
 from concurrent.futures import Executor
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from npylstm.experiments.gallery.networks import (
 )
 from npylstm.experiments.study import Measured, Study, StudyResult, TableRow, Verdict
 from npylstm.models import SequenceModel
+
+if TYPE_CHECKING:  # slow to import
+    from matplotlib.figure import Figure
 
 GATES = {"i": "input gate i", "f": "forget gate f", "o": "output gate o"}
 SIGNED = {"g": "candidate g", "c": "cell state c", "h": "output h"}
@@ -39,7 +42,7 @@ def _measure_digit(_executor: Executor | None, *, seed: int, updates: int, digit
     return rows, curves
 
 
-def _draw_digit(figure: Any, result: StudyResult) -> None:
+def _draw_digit(figure: "Figure", result: StudyResult) -> None:
     from npylstm.plots import plot_trace
 
     axes = figure.subplot_mosaic([["digit", *GATES], ["digit", *SIGNED]], width_ratios=[1, 1, 1, 1])
@@ -107,7 +110,7 @@ def _measure_saturation(
     return rows, curves
 
 
-def _draw_saturation(figure: Any, result: StudyResult) -> None:
+def _draw_saturation(figure: "Figure", result: StudyResult) -> None:
     from npylstm.plots import plot_activations
 
     axes = figure.subplots(1, len(GATES), sharey=True)
@@ -175,7 +178,7 @@ def _measure_half_lives(
     return rows, curves
 
 
-def _draw_half_lives(figure: Any, result: StudyResult) -> None:
+def _draw_half_lives(figure: "Figure", result: StudyResult) -> None:
     from npylstm.plots import plot_half_lives
 
     plot_half_lives(figure.subplots(), result.curves, "").set_xticks(

@@ -2,7 +2,7 @@
 
 from concurrent.futures import Executor
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from npylstm.analysis import (
     spectral_norms,
 )
 from npylstm.backend import Array
-from npylstm.cells import Params, RNNCell
+from npylstm.cells import LSTMCell, Params, RNNCell
 from npylstm.experiments.gallery.networks import (
     HIDDEN,
     fresh,
@@ -24,6 +24,9 @@ from npylstm.experiments.gallery.networks import (
     unseen_sequences,
 )
 from npylstm.experiments.study import Measured, Study, StudyResult, TableRow, Verdict, spread
+
+if TYPE_CHECKING:  # slow to import
+    from matplotlib.figure import Figure
 
 SPECTRA = ("tanh RNN, orthogonal", "LSTM, forget bias 1", "LSTM, forget bias 5")
 
@@ -51,7 +54,7 @@ def _measure_spectra(
     return rows, curves
 
 
-def _draw_spectra(figure: Any, result: StudyResult) -> None:
+def _draw_spectra(figure: "Figure", result: StudyResult) -> None:
     from npylstm.plots import plot_singular_values
 
     axes = figure.subplots(1, len(SPECTRA), sharey=True)
@@ -116,7 +119,7 @@ def _measure_bound(_executor: Executor | None, *, seed: int, T: int, sequences: 
     return rows, curves
 
 
-def _draw_bound(figure: Any, result: StudyResult) -> None:
+def _draw_bound(figure: "Figure", result: StudyResult) -> None:
     from npylstm.plots import plot_against_lag
 
     axes = figure.subplots(1, len(BOUNDED), sharey=True)
@@ -180,7 +183,7 @@ def _path_job(
     curves = {}
     start, *_, end = reading(name, updates, seed)
     for when, (model, params) in (("at the start", start), ("after training", end)):
-        cell: Any = model.recurrent.cell  # type: ignore[attr-defined]
+        cell: LSTMCell = model.recurrent.cell  # type: ignore[attr-defined]
         own: Params = {key: params[key].astype(np.float64) for key in cell.param_shapes}
         paths = cell_paths(cell, own, xs)
         curves[f"{name}, {when}, direct"] = paths.direct
@@ -202,7 +205,7 @@ def _measure_paths(executor: Executor | None, **settings: int) -> Measured:
     return rows, {name: curve for _, curves in found for name, curve in curves.items()}
 
 
-def _draw_paths(figure: Any, result: StudyResult) -> None:
+def _draw_paths(figure: "Figure", result: StudyResult) -> None:
     from npylstm.plots import plot_against_lag
 
     axes = figure.subplots(1, len(PATHS), sharey=True)

@@ -3,7 +3,7 @@
 from concurrent.futures import Executor
 from functools import partial
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from npylstm.experiments.study import (
     listed,
     spread,
 )
+
+if TYPE_CHECKING:  # slow to import
+    from matplotlib.figure import Figure
 
 WHEN = ("at the start", "after training")
 NETWORKS = {
@@ -73,7 +76,7 @@ def _measure_lag(executor: Executor | None, **settings: int) -> Measured:
     return _merged(spread(partial(_lag_job, **settings), [(n,) for n in NETWORKS], executor))
 
 
-def _draw_lag(figure: Any, result: StudyResult) -> None:
+def _draw_lag(figure: "Figure", result: StudyResult) -> None:
     from npylstm.plots import plot_against_lag
 
     axes = figure.subplots(1, 2, sharey=True)
@@ -150,7 +153,7 @@ def _measure_training(executor: Executor | None, *, every: int, **settings: int)
     return rows, curves | {"updates": every * np.arange(len(next(iter(curves.values()))))}
 
 
-def _draw_training(figure: Any, result: StudyResult) -> None:
+def _draw_training(figure: "Figure", result: StudyResult) -> None:
     from npylstm.plots import plot_training_map
 
     axes = figure.subplots(1, len(MAPPED))
@@ -221,7 +224,7 @@ def _measure_gates(
     return rows, curves
 
 
-def _draw_gates(figure: Any, result: StudyResult) -> None:
+def _draw_gates(figure: "Figure", result: StudyResult) -> None:
     from npylstm.plots import plot_against_lag
 
     axes = figure.subplots(1, 2, sharey=True)

@@ -2,7 +2,7 @@
 
 from concurrent.futures import Executor
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,6 +10,9 @@ from npylstm.analysis import truncation_bias
 from npylstm.backend import Array
 from npylstm.experiments.gallery.networks import reading, unseen_digits
 from npylstm.experiments.study import Measured, Study, StudyResult, TableRow, Verdict, spread
+
+if TYPE_CHECKING:  # slow to import
+    from matplotlib.figure import Figure
 
 WHEN = ("at the start", "after training")
 NETWORKS = {"tanh RNN": "tanh RNN, glorot", "LSTM, forget bias 1": "LSTM, forget bias 1"}
@@ -43,7 +46,7 @@ def _measure(executor: Executor | None, **settings: int) -> Measured:
     return rows, curves | {"lengths": np.array(LENGTHS)}
 
 
-def _draw(figure: Any, result: StudyResult) -> None:
+def _draw(figure: "Figure", result: StudyResult) -> None:
     from npylstm.plots import plot_truncation
 
     names = [f"{row['network']}, {row['when']}" for row in result.rows]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar, TypeAlias
 
-from npylstm.backend import Array, CuPy, array_module
+from npylstm.backend import Array, Untyped, array_module
 from npylstm.cells import AnyState, Cell, Params, State, mT
 from npylstm.sequence.kernels.base import AnyKernel
 from npylstm.sequence.unroll import Lengths, alive_mask, check_gradients, networks_of
@@ -105,7 +105,7 @@ class GPUTape:
         """Carry the loss gradient back; see `Layer.backward`. The tape is not changed."""
         xs, hs, n = self.xs, self.states[0], self.kernel.blocks
         T = len(xs)
-        xp: CuPy = array_module(xs)  # NumPy has no ElementwiseKernel
+        xp: Untyped = array_module(xs)  # NumPy has no ElementwiseKernel
         check_gradients(self.cell, params, T, xs[0], doutputs, dstate)
         if doutputs is None:
             doutputs = xp.zeros((T, *(1,) * (xs.ndim - 1)), xs.dtype)
@@ -146,7 +146,7 @@ def run(
     keep_tape: bool = True,
 ) -> tuple[Array, AnyState, GPUTape | None]:
     """Run a cell's kernel over a sequence; as `npylstm.sequence.kernels.driver.run`."""
-    xp: CuPy = array_module(xs)  # NumPy has no ElementwiseKernel
+    xp: Untyped = array_module(xs)  # NumPy has no ElementwiseKernel
     networks = networks_of(cell, params, xs, state0)
     kernel, n = kernel_type(cell), kernel_type.blocks
     missing = (1,) * (len(networks) + 3 - xs.ndim)
@@ -175,7 +175,7 @@ def run(
 
 
 @cache
-def _compiled(xp: CuPy, inputs: str, outputs: str, code: str) -> Callable[..., None]:
+def _compiled(xp: Untyped, inputs: str, outputs: str, code: str) -> Callable[..., None]:
     """Compile a kernel once for each library and code."""
     kernel: Callable[..., None] = xp.ElementwiseKernel(inputs, outputs, code, "npylstm_step")
     return kernel
