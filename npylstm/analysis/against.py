@@ -3,13 +3,13 @@
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from npylstm.analysis.numerical import gate_blocks, gate_columns, named_arrays, random_params
-from npylstm.backend import Array, Rng
-from npylstm.cells import Cell, Params, map_state
+from npylstm.backend import Array, Rng, Untyped
+from npylstm.cells import AnyState, Cell, Params, map_state
 from npylstm.checks import check_choice, check_flag, check_number, check_size
 from npylstm.interop import (
     from_torch,
@@ -81,14 +81,14 @@ class Case(NamedTuple):
 
     params: Params
     xs: Array
-    state0: Any
+    state0: AnyState
     doutputs: Array
-    dstate: Any
+    dstate: AnyState
     bias: bool
 
 
 def check_against(
-    other: Any,
+    other: Untyped,
     layer: Layer | Cell,
     layout: str = "torch",
     T: int = 5,
@@ -190,7 +190,7 @@ def _is_bias(name: str) -> bool:
     return name.rpartition(".")[2] in ("b", "b_h")
 
 
-def _has_no_bias(other: Any) -> bool:
+def _has_no_bias(other: Untyped) -> bool:
     """Return whether it is a module of PyTorch without biases."""
     named = getattr(other, "named_parameters", None)
     return named is not None and not any("bias" in name for name, _ in named())
@@ -210,19 +210,19 @@ Answer = tuple[Case, dict[str, Array]]
 
 
 def _framework(
-    to: Callable[..., Any],
+    to: Callable[..., Untyped],
     back: Callable[..., Params],
-    state_to: Callable[..., Any],
-    state_from: Callable[..., Any],
+    state_to: Callable[..., Untyped],
+    state_from: Callable[..., Untyped],
     batch_first: bool = False,
     leaves_out: bool = False,
-) -> Callable[[Any, Any, Case], Answer]:
+) -> Callable[[Untyped, Untyped, Case], Answer]:
     """Return how code in a framework's layout is run."""
 
     def turn(xs: Array) -> Array:
         return xs.swapaxes(0, 1) if batch_first else xs
 
-    def run(other: Any, layer: Layer | Cell, case: Case) -> Answer:
+    def run(other: Untyped, layer: Layer | Cell, case: Case) -> Answer:
         options = {"bias": case.bias} if leaves_out else {}
         result = other(
             to(layer, case.params, **options),
@@ -249,7 +249,7 @@ _torch_function = _framework(
 )
 
 
-def _torch(other: Any, layer: Layer | Cell, case: Case) -> Answer:
+def _torch(other: Untyped, layer: Layer | Cell, case: Case) -> Answer:
     """Run a function, or a module with PyTorch's own back-propagation, in float64."""
     if not hasattr(other, "named_parameters"):
         return _torch_function(other, layer, case)
@@ -257,11 +257,13 @@ def _torch(other: Any, layer: Layer | Cell, case: Case) -> Answer:
     torch = sys.modules["torch"]
     device = next(iter(other.parameters())).device
 
-    def tensor(array: Array) -> Any:
+    def tensor(array: Array) -> Untyped:
         copied = np.array(array)  # a tensor shares memory, and in one order only
         return torch.from_numpy(copied).to(device).requires_grad_()
 
-    def module(params: Any, xs: Array, state0: Any, doutputs: Array, dstate: Any) -> Any:
+    def module(
+        params: Untyped, xs: Array, state0: AnyState, doutputs: Array, dstate: AnyState
+    ) -> Untyped:
         leaves = {name: tensor(params[name]) for name, _ in other.named_parameters()}
         start = tuple(map(tensor, state0)) if isinstance(state0, tuple) else tensor(state0)
         x = tensor(xs.swapaxes(0, 1) if other.batch_first else xs)
@@ -287,13 +289,13 @@ def _course(case: Case) -> Case:
     return case._replace(state0=zeros._replace(h=case.state0.h), dstate=zeros)
 
 
-def _pair(other: Any) -> tuple[Any, Any]:
+def _pair(other: Untyped) -> tuple[Untyped, Untyped]:
     if not isinstance(other, tuple | list) or len(other) != 2 or not all(map(callable, other)):
         raise TypeError(f"other must be the pair (forward, backward), got {other!r}")
     return other[0], other[1]
 
 
-def _cs231n(other: Any, cell: Any, case: Case) -> Answer:
+def _cs231n(other: Untyped, cell: Untyped, case: Case) -> Answer:
     forward, backward = _pair(other)
     weights = to_blocks(cell, case.params, "cs231n")
     case = _course(case)
@@ -307,7 +309,7 @@ def _cs231n(other: Any, cell: Any, case: Case) -> Answer:
     }  # fmt: skip
 
 
-def _deeplearning(other: Any, cell: Any, case: Case) -> Answer:
+def _deeplearning(other: Untyped, cell: Untyped, case: Case) -> Answer:
     forward, backward = _pair(other)
     weights = to_blocks(cell, case.params, "deeplearning.ai")
     case, H = _course(case), cell.hidden_size
@@ -323,7 +325,7 @@ def _deeplearning(other: Any, cell: Any, case: Case) -> Answer:
     return case, theirs | ({"state0.h": np.transpose(grads["da0"])} if "da0" in grads else {})
 
 
-LAYOUTS: dict[str, Callable[[Any, Any, Case], Answer]] = {
+LAYOUTS: dict[str, Callable[[Untyped, Untyped, Case], Answer]] = {
     "npylstm": _framework(
         lambda _, params: dict(params), lambda _, grads: dict(grads),
         lambda _, state: state, lambda _, state: state,

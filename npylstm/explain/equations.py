@@ -7,10 +7,11 @@ page shows it with symbols and with numbers; `work_out` works it out for all ste
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 
+from npylstm.backend import AnyArray, Array, Untyped
 from npylstm.cells import (
     Cell,
     GRUCell,
@@ -25,7 +26,7 @@ from npylstm.explain.recording import Values
 
 NAME = re.compile(r"[^\W\d]\w*")
 
-Function = Callable[[Any], Any]
+Function: TypeAlias = Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def work_out(explained: Explanation, params: Params, cell: Cell, seen: Values) -
     ArithmeticError
         An equation does not give what the cell computed: the two disagree.
     """
-    values: dict[str, Any] = seen | constants(params, cell)
+    values: dict[str, AnyArray] = seen | constants(params, cell)
     for row in explained.rows:
         result = _result(row.formula, values, explained.functions)
         if row.name in seen:
@@ -132,7 +133,7 @@ def constants(params: Params, cell: Cell) -> Params:
     return parts | ({"b_q": params["b_h"]} if "b_h" in params else {})
 
 
-def digits(row: Equation, values: dict[str, Any], functions: dict[str, Function]) -> Any:
+def digits(row: Equation, values: dict[str, AnyArray], functions: dict[str, Function]) -> AnyArray:
     """Return how many digits of the numbers in a formula make it give what stands behind its `=`.
 
     The result is shown to 4 digits; (T, H) of int, from 4 to 12.
@@ -148,7 +149,7 @@ def digits(row: Equation, values: dict[str, Any], functions: dict[str, Function]
     return needed
 
 
-def _rounded(a: Any, count: int) -> tuple[Any, Any]:
+def _rounded(a: AnyArray, count: int) -> tuple[AnyArray, AnyArray]:
     """Round to `count` significant digits; return also the value of one in the last digit."""
     with np.errstate(divide="ignore"):
         exponent = np.floor(np.log10(np.abs(a)))
@@ -156,9 +157,10 @@ def _rounded(a: Any, count: int) -> tuple[Any, Any]:
     return np.round(a / unit) * unit, unit
 
 
-def _result(formula: str, values: dict[str, Any], functions: dict[str, Function]) -> Any:
+def _result(formula: str, values: dict[str, AnyArray], functions: dict[str, Function]) -> AnyArray:
     usual = {"σ": sigmoid, "tanh": tanh, "max": np.maximum}
-    return eval(formula, {"__builtins__": {}}, usual | functions | values)
+    result: AnyArray = eval(formula, {"__builtins__": {}}, usual | functions | values)
+    return result
 
 
 # ------------------------------------------------------------------ the cells
@@ -318,7 +320,7 @@ def _gru(cell: GRUCell) -> Explanation:
     return Explanation(tuple(rows), mistakes, "u", cell.gate_bias, functions)
 
 
-EXPLAINED: dict[type, Callable[[Any], Explanation]] = {
+EXPLAINED: dict[type, Callable[[Untyped], Explanation]] = {
     LSTMCell: _lstm,
     RNNCell: _rnn,
     GRUCell: _gru,

@@ -12,17 +12,18 @@ both. So an argument tells `encode` and `decode` whether they get parameters or 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-from npylstm.backend import Array, array_module
+from npylstm.backend import Array, Untyped, array_module
 from npylstm.cells import Cell, GRUCell, LSTMCell, LSTMVariant, Params, RNNCell, State
 from npylstm.checks import check_array
 from npylstm.models import SequenceModel
 from npylstm.sequence import (
     Bidirectional,
     Layer,
+    LayerState,
     Recurrent,
     Reverse,
     Stack,
@@ -37,7 +38,7 @@ Arrays: TypeAlias = dict[str, Array]
 Convertible: TypeAlias = Layer | Cell | SequenceModel
 """What has parameters to convert."""
 
-Tensor: TypeAlias = Any
+Tensor: TypeAlias = Untyped
 """An array or a tensor of any library: NumPy, CuPy, PyTorch, TensorFlow, Keras, JAX, ONNX."""
 
 KINDS: dict[type[Cell], str] = {
@@ -48,11 +49,11 @@ KINDS: dict[type[Cell], str] = {
 }
 """The cells that other frameworks may have. Subclasses do not count: they may compute anything."""
 
-Options: TypeAlias = Mapping[str, tuple[Any, ...] | str]
+Options: TypeAlias = Mapping[str, tuple[object, ...] | str]
 """The values that a cell's options may have: a string stands for the value of another option."""
 
 
-class _Anything(tuple[Any, ...]):
+class _Anything(tuple[object, ...]):
     """All values."""
 
     def __contains__(self, value: object) -> bool:
@@ -213,7 +214,7 @@ def levels(framework: Framework, layer: Layer | Cell) -> list[Level]:
     return list(level(as_layer(layer), ""))
 
 
-def size(cell: Cell) -> tuple[Any, ...]:
+def size(cell: Cell) -> tuple[object, ...]:
     """Return the settings that two cells must share to be made from the same arguments."""
     return cell.gates, cell.hidden_size, cell.output_size, tuple(cell.param_shapes)
 
@@ -291,7 +292,7 @@ def without_bias(arrays: Arrays, names: Sequence[str], gradients: bool) -> Array
     return {name: array for name, array in arrays.items() if name not in names}
 
 
-def as_array(name: str, tensor: Tensor) -> Any:
+def as_array(name: str, tensor: Tensor) -> Untyped:
     """Return a tensor of any library as a NumPy array; NumPy's and CuPy's arrays stay as they are.
 
     A tensor of PyTorch may need a gradient, be on another device, or have any order in memory.
@@ -324,10 +325,10 @@ def as_array(name: str, tensor: Tensor) -> Any:
 # --------------------------------------------------------------------------------- states
 
 
-def leaves(layer: Layer | Cell, state: Any) -> list[State]:
+def leaves(layer: Layer | Cell, state: LayerState) -> list[State]:
     """Return the state of each cell, in the order of `cells`; TypeError or ValueError if unfit."""
 
-    def flat(part: Any) -> list[Any]:
+    def flat(part: Untyped) -> list[Untyped]:
         if not isinstance(part, tuple) or hasattr(part, "_fields"):
             return [part]
         return [leaf for inner in part for leaf in flat(inner)]
@@ -347,11 +348,11 @@ def state_fields(layer: Layer | Cell) -> list[tuple[str, ...]]:
     return [cell.state_sizes._fields for _, cell in cells(layer)]
 
 
-def nest(layer: Layer | Cell, states: Sequence[Mapping[str, Array]]) -> Any:
+def nest(layer: Layer | Cell, states: Sequence[Mapping[str, Array]]) -> Untyped:
     """Return the layer's state from the arrays of each cell's state: the inverse of `leaves`."""
     remaining = iter(states)
 
-    def fill(part: Any) -> Any:
+    def fill(part: Untyped) -> Untyped:
         if hasattr(part, "_fields"):
             return type(part)(**next(remaining))
         return tuple(fill(inner) for inner in part)

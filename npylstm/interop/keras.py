@@ -5,15 +5,14 @@ is one bias, or two for a GRU with `reset_after`. Keras itself is not imported.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from npylstm.backend import Array, array_module
+from npylstm.backend import Array, Untyped, array_module
 from npylstm.cells import Cell, GRUCell, LSTMCell, LSTMVariant, Params, RNNCell, check_activation
-from npylstm.checks import check_size
+from npylstm.checks import Option, check_size
 from npylstm.interop import core
 from npylstm.interop.core import ANYTHING, Arrays, Convertible, Framework, Tensor
 from npylstm.models import SequenceModel
-from npylstm.sequence import Bidirectional, Dropout, Layer, Stack, as_layer
+from npylstm.sequence import Bidirectional, Dropout, Layer, LayerState, Stack, as_layer
 
 
 def to_keras(layer: Convertible, params: Params, bias: bool = True) -> list[Array]:
@@ -76,12 +75,12 @@ def gradients_from_keras(layer: Convertible, gradients: Sequence[Tensor]) -> Par
     return _from("gradients", layer, gradients, gradients=True)
 
 
-def state_to_keras(layer: Layer | Cell, state: Any) -> list[Array]:
+def state_to_keras(layer: Layer | Cell, state: LayerState) -> list[Array]:
     """Return a state, or its gradient, in Keras's form: h and c of each cell, in one list."""
     return [array.copy() for leaf in core.leaves(layer, state) for array in leaf]
 
 
-def state_from_keras(layer: Layer | Cell, states: Sequence[Tensor]) -> Any:
+def state_from_keras(layer: Layer | Cell, states: Sequence[Tensor]) -> Untyped:
     """Return the layer's state from Keras's list: the inverse of `state_to_keras`."""
     fields = core.state_fields(layer)
     count = sum(map(len, fields))
@@ -92,7 +91,9 @@ def state_from_keras(layer: Layer | Cell, states: Sequence[Tensor]) -> Any:
     return core.nest(layer, [{name: next(arrays) for name in names} for names in fields])
 
 
-def layer_from_keras(layer: Any, input_size: int | None = None, kind: str | None = None) -> Layer:
+def layer_from_keras(
+    layer: Untyped, input_size: int | None = None, kind: str | None = None
+) -> Layer:
     """Return the layer that computes the same as a Keras layer.
 
     Parameters
@@ -128,7 +129,7 @@ def layer_from_keras(layer: Any, input_size: int | None = None, kind: str | None
     return as_layer(_layer(name, config, input_size or width))
 
 
-def model_from_keras(model: Any, **options: Any) -> tuple[SequenceModel, Params]:
+def model_from_keras(model: Untyped, **options: Option) -> tuple[SequenceModel, Params]:
     """Return model and parameters of a keras.Sequential that ends in a Dense layer.
 
     Parameters
@@ -208,7 +209,7 @@ def _to(layer: Convertible, params: Params, bias: bool, gradients: bool) -> list
     return [*arrays.values(), *(head[name].copy() for name in ("W_y", "b_y") if head)]
 
 
-def _from(argument: str, layer: Convertible, weights: Any, gradients: bool) -> Params:
+def _from(argument: str, layer: Convertible, weights: Untyped, gradients: bool) -> Params:
     recurrent, like_head = core.head_shapes(layer)
     template = core.template(KERAS, recurrent)
     like = {f"{cell}{name}": a for cell, part in template.items() for name, a in part.items()}
@@ -233,10 +234,10 @@ def _from(argument: str, layer: Convertible, weights: Any, gradients: bool) -> P
 
 # -------------------------------------------------------------------------------- configs
 
-Config = Mapping[str, Any]
+Config = Mapping[str, Option]
 
 
-def _description(layer: Any, kind: str | None) -> tuple[str, Config, int | None]:
+def _description(layer: Untyped, kind: str | None) -> tuple[str, Config, int | None]:
     """Return a layer's class, its config, and the width of its inputs if it has seen any."""
     if isinstance(layer, Mapping):
         shape = (layer.get("build_config") or {}).get("input_shape")
@@ -331,7 +332,7 @@ ACTIVATIONS = {
 """Activations of Keras whose parameters have the defaults of Keras 3."""
 
 
-def _activation(name: str, value: Any) -> str:
+def _activation(name: str, value: Untyped) -> str:
     """Return an activation by its name here; raise ValueError if the cells lack it."""
     if isinstance(value, Mapping):  # a registered function
         value = value.get("config", value)

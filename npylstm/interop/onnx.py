@@ -7,9 +7,9 @@ the code does the same as ONNX Runtime 1.32. ONNX itself is not imported.
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from npylstm.backend import Array, array_module
+from npylstm.backend import Array, Untyped, array_module
 from npylstm.cells import (
     Cell,
     GRUCell,
@@ -21,12 +21,20 @@ from npylstm.cells import (
     map_state,
     mT,
 )
-from npylstm.checks import check_array, check_choice, check_number, check_size
+from npylstm.checks import Option, check_array, check_choice, check_number, check_size
 from npylstm.interop import core
 from npylstm.interop.core import ANYTHING, Arrays, Framework, Tensor
-from npylstm.sequence import Bidirectional, Layer, Reverse, Stack, as_layer, check_lengths
+from npylstm.sequence import (
+    Bidirectional,
+    Layer,
+    LayerState,
+    Reverse,
+    Stack,
+    as_layer,
+    check_lengths,
+)
 
-Node: TypeAlias = Any
+Node: TypeAlias = Untyped
 """An `onnx.NodeProto`, or a dict of the node's attributes with `"op_type"` among them."""
 
 
@@ -97,7 +105,7 @@ def gradients_from_onnx(
     return _from(layer, operators, gradients=True)
 
 
-def state_to_onnx(layer: Layer | Cell, state: Any, layout: int = 0) -> list[Arrays]:
+def state_to_onnx(layer: Layer | Cell, state: LayerState, layout: int = 0) -> list[Arrays]:
     """Return a state, or its gradient, in ONNX's form.
 
     Parameters
@@ -130,7 +138,7 @@ def state_from_onnx(
     layer: Layer | Cell,
     states: Mapping[str, Tensor] | Sequence[Mapping[str, Tensor]],
     layout: int = 0,
-) -> Any:
+) -> Untyped:
     """Return the layer's state from `initial_h` and `initial_c`, or from `Y_h` and `Y_c`.
 
     The inverse of `state_to_onnx`, with the same parameters.
@@ -149,7 +157,7 @@ def state_from_onnx(
     return core.nest(layer, parts)
 
 
-def attributes_to_onnx(layer: Layer | Cell) -> list[dict[str, Any]]:
+def attributes_to_onnx(layer: Layer | Cell) -> list[dict[str, Option]]:
     """Return the attributes of ONNX's operators, with their `op_type`, from the bottom up.
 
     Raises
@@ -357,7 +365,7 @@ def _to(layer: Layer | Cell, params: Params, bias: bool, gradients: bool) -> lis
     return operators
 
 
-def _from(layer: Layer | Cell, operators: Any, gradients: bool) -> Params:
+def _from(layer: Layer | Cell, operators: Untyped, gradients: bool) -> Params:
     levels = core.levels(ONNX, layer)
     like = _to(layer, core.zeros(layer), bias=True, gradients=False)
     encoded: dict[str, Arrays] = {}
@@ -373,7 +381,7 @@ def _from(layer: Layer | Cell, operators: Any, gradients: bool) -> Params:
     return core.decode(ONNX, layer, encoded, gradients)
 
 
-def _listed(argument: str, given: Any, levels: Sequence[Any]) -> Sequence[Any]:
+def _listed(argument: str, given: Untyped, levels: Sequence[Untyped]) -> Sequence[Untyped]:
     """Return a dict as a list of one; raise ValueError unless there is one for each level."""
     listed = [given] if isinstance(given, Mapping) else given
     if not isinstance(listed, list | tuple) or len(listed) != len(levels):
@@ -395,7 +403,7 @@ def _state_array(argument: str, given: Mapping[str, Tensor], name: str) -> Array
 # ----------------------------------------------------------------------------- attributes
 
 
-def _attributes(level: core.Level) -> dict[str, Any]:
+def _attributes(level: core.Level) -> dict[str, Option]:
     (_, cell), kinds = level.sides[0], {core.KINDS[type(cell)] for _, cell in level.sides}
     for _, side in level.sides:
         ONNX.order(side)
@@ -418,7 +426,7 @@ def _attributes(level: core.Level) -> dict[str, Any]:
     return attributes | _functions_to_onnx(phis, DEFAULTS[kind] * len(level.sides))
 
 
-def _functions_to_onnx(phis: Sequence[str], defaults: Sequence[str]) -> dict[str, Any]:
+def _functions_to_onnx(phis: Sequence[str], defaults: Sequence[str]) -> dict[str, Option]:
     """Return the attributes for these activations; none if they are ONNX's defaults."""
     names: list[str] = []
     alphas: list[float] = []
@@ -432,12 +440,12 @@ def _functions_to_onnx(phis: Sequence[str], defaults: Sequence[str]) -> dict[str
         numbers = [float(number) for number in given] or standard
         alphas.extend(numbers[:1])
         betas.extend(numbers[1:])
-    attributes: dict[str, Any] = {} if names == list(defaults) else {"activations": names}
+    attributes: dict[str, Option] = {} if names == list(defaults) else {"activations": names}
     attributes |= {"activation_alpha": alphas} if alphas else {}
     return attributes | ({"activation_beta": betas} if betas else {})
 
 
-def _operator(node: Node) -> tuple[str, dict[str, Any]]:
+def _operator(node: Node) -> tuple[str, dict[str, Option]]:
     """Return a node's operator and its attributes, with text as str."""
     if isinstance(node, Mapping):
         attributes = dict(node)
@@ -449,7 +457,7 @@ def _operator(node: Node) -> tuple[str, dict[str, Any]]:
         raise TypeError(f"node must be an onnx.NodeProto or a dict, got {type(node).__name__}")
     check_choice("op_type", op_type, OF_CELL)
 
-    def text(value: Any) -> Any:
+    def text(value: Untyped) -> Untyped:
         if isinstance(value, list | tuple):
             return [text(item) for item in value]
         return value.decode() if isinstance(value, bytes) else value
@@ -467,7 +475,7 @@ def _operator(node: Node) -> tuple[str, dict[str, Any]]:
     return op_type, attributes
 
 
-def _inputs(node: Node, given: Any) -> dict[str, Tensor]:
+def _inputs(node: Node, given: Untyped) -> dict[str, Tensor]:
     """Return inputs by the names in ONNX's description, without those that are None."""
     formal = INPUTS if _operator(node)[0] == "LSTM" else INPUTS[:6]
     actual = list(getattr(node, "input", formal))
@@ -482,7 +490,7 @@ def _inputs(node: Node, given: Any) -> dict[str, Tensor]:
     return {name: tensor for name, tensor in named.items() if tensor is not None}
 
 
-def _layer(op_type: str, attributes: Mapping[str, Any], inputs: Mapping[str, Tensor]) -> Layer:
+def _layer(op_type: str, attributes: Mapping[str, Option], inputs: Mapping[str, Tensor]) -> Layer:
     direction = attributes.get("direction", "forward")
     Z = 2 if direction == "bidirectional" else 1
     D, H = _sizes(op_type, attributes, inputs, Z)
@@ -491,7 +499,8 @@ def _layer(op_type: str, attributes: Mapping[str, Any], inputs: Mapping[str, Ten
     count = len(OF_CELL[op_type])
 
     def cell(side: int) -> Cell:
-        own = dict(zip(OF_CELL[op_type], functions[side * count :], strict=False)) | options
+        named = zip(OF_CELL[op_type], functions[side * count :], strict=False)
+        own = dict[str, Option](named) | options
         if op_type == "RNN":
             return RNNCell(D, H, **own)
         if op_type == "GRU":
@@ -505,7 +514,7 @@ def _layer(op_type: str, attributes: Mapping[str, Any], inputs: Mapping[str, Ten
 
 
 def _sizes(
-    op_type: str, attributes: Mapping[str, Any], inputs: Mapping[str, Tensor], Z: int
+    op_type: str, attributes: Mapping[str, Option], inputs: Mapping[str, Tensor], Z: int
 ) -> tuple[int, int]:
     """Return D and H from the shapes of W and R."""
     for name in ("W", "R"):
@@ -522,8 +531,8 @@ def _sizes(
     return D, H
 
 
-def _options(op_type: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    options: dict[str, Any] = {}
+def _options(op_type: str, attributes: Mapping[str, Option]) -> dict[str, Option]:
+    options: dict[str, Option] = {}
     if "clip" in attributes:
         check_number("clip", attributes["clip"], low=0)
         options["preactivation_clip"] = attributes["clip"]
@@ -534,7 +543,7 @@ def _options(op_type: str, attributes: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _functions(op_type: str, attributes: Mapping[str, Any], Z: int) -> list[str]:
+def _functions(op_type: str, attributes: Mapping[str, Option], Z: int) -> list[str]:
     """Return the activations by their names here, of each direction in turn.
 
     Alphas and betas are taken in the order of those functions that have any.
@@ -559,7 +568,7 @@ def _functions(op_type: str, attributes: Mapping[str, Any], Z: int) -> list[str]
 
 def _initial(
     op_type: str, layer: Layer, given: Mapping[str, Tensor], xs: Array, layout: int
-) -> Any:
+) -> Untyped:
     """Return the initial state; missing parts of it are zero."""
     names = ("initial_h", "initial_c")[: 2 if op_type == "LSTM" else 1]
     if not any(name in given for name in names):

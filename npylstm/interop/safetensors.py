@@ -9,12 +9,12 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from npylstm.backend import to_numpy
+from npylstm.backend import Untyped, to_numpy
 from npylstm.cells import Params
+from npylstm.checks import Option
 from npylstm.files import write_atomically
 from npylstm.interop.core import Arrays, Convertible
 from npylstm.interop.torch import from_torch, layer_from_torch, own_part, to_torch
@@ -119,7 +119,7 @@ def load_safetensors(
     return layer, from_torch(layer, arrays, prefix, head)
 
 
-def _library() -> Any:
+def _library() -> Untyped:
     try:
         return importlib.import_module("safetensors")
     except ModuleNotFoundError as error:
@@ -128,7 +128,7 @@ def _library() -> Any:
         ) from error
 
 
-def _array(entry: Mapping[str, Any]) -> Any:
+def _array(entry: Mapping[str, Option]) -> Untyped:
     """Return one array of a file; the upper half of a float32 is a bfloat16."""
     array = np.frombuffer(entry["data"], DTYPES[entry["dtype"]]).reshape(entry["shape"])
     if entry["dtype"] != "BF16":

@@ -5,13 +5,12 @@ TensorFlow adds the forget bias at run time, so it is not in its variables.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from npylstm.backend import array_module
-from npylstm.cells import Cell, Params
+from npylstm.backend import Untyped, array_module
+from npylstm.cells import AnyState, Cell, Params
 from npylstm.interop import core
 from npylstm.interop.core import ANYTHING, Arrays, Framework, Tensor
-from npylstm.sequence import Layer
+from npylstm.sequence import Layer, LayerState
 
 
 def to_tf1(layer: Layer | Cell, params: Params, scopes: Sequence[str]) -> Arrays:
@@ -83,14 +82,14 @@ def gradients_from_tf1(
     return _from("gradients", layer, gradients, scopes, gradients=True)
 
 
-def state_to_tf1(layer: Layer | Cell, state: Any) -> Any:
+def state_to_tf1(layer: Layer | Cell, state: LayerState) -> AnyState:
     """Return a state, or its gradient, in TensorFlow's form: (c, h) for an LSTM, else h.
 
     The states of several cells are a tuple, nested as the layer's own state is.
     """
     core.leaves(layer, state)
 
-    def convert(part: Any) -> Any:
+    def convert(part: AnyState) -> AnyState:
         if not hasattr(part, "_fields"):
             return tuple(convert(inner) for inner in part)
         return (part.c, part.h) if "c" in part._fields else part.h
@@ -98,7 +97,7 @@ def state_to_tf1(layer: Layer | Cell, state: Any) -> Any:
     return convert(state)
 
 
-def state_from_tf1(layer: Layer | Cell, state: Any) -> Any:
+def state_from_tf1(layer: Layer | Cell, state: AnyState) -> AnyState:
     """Return the layer's state from TensorFlow's: the inverse of `state_to_tf1`."""
     given = _flat(state)
     names = [("c", "h") if "c" in fields else fields for fields in core.state_fields(layer)]
@@ -108,7 +107,7 @@ def state_from_tf1(layer: Layer | Cell, state: Any) -> Any:
     return core.nest(layer, [{name: next(arrays) for name in own} for own in names])
 
 
-def _flat(state: Any) -> list[Any]:
+def _flat(state: AnyState) -> list[Untyped]:
     if not isinstance(state, tuple | list):
         return [state]
     return [array for part in state for array in _flat(part)]

@@ -6,12 +6,12 @@ are two biases, `bias_ih` and `bias_hh`. PyTorch itself is not imported.
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
-from npylstm.backend import Array, array_module
-from npylstm.cells import Cell, GRUCell, LSTMCell, LSTMVariant, Params, RNNCell, mT
+from npylstm.backend import Array, Untyped, array_module
+from npylstm.cells import AnyState, Cell, GRUCell, LSTMCell, LSTMVariant, Params, RNNCell, mT
+from npylstm.checks import Option
 from npylstm.interop import core
 from npylstm.interop.core import ANYTHING, Arrays, Convertible, Framework, Tensor
 from npylstm.models import SequenceModel
@@ -130,7 +130,7 @@ def gradients_from_torch(
     return _from("gradients", layer, gradients, prefix, head, gradients=True)
 
 
-def state_to_torch(layer: Layer | Cell, state: Any) -> Any:
+def state_to_torch(layer: Layer | Cell, state: AnyState) -> Untyped:
     """Return a state, or its gradient, in PyTorch's form: (h, c) for an LSTM, else h alone.
 
     Parameters
@@ -158,7 +158,7 @@ def state_to_torch(layer: Layer | Cell, state: Any) -> Any:
     return stacked[0] if len(stacked) == 1 else stacked
 
 
-def state_from_torch(layer: Layer | Cell, state: Any) -> Any:
+def state_from_torch(layer: Layer | Cell, state: AnyState) -> Untyped:
     """Return the layer's state from PyTorch's (h, c) or h: the inverse of `state_to_torch`."""
     _suffixes(layer)
     fields = core.state_fields(layer)[0]
@@ -177,7 +177,7 @@ def state_from_torch(layer: Layer | Cell, state: Any) -> Any:
     return core.nest(layer, parts)
 
 
-def layer_from_torch(module: Any, *sizes: int, **arguments: Any) -> Layer:
+def layer_from_torch(module: Untyped, *sizes: int, **arguments: Option) -> Layer:
     """Return the layer that computes the same as a PyTorch module.
 
     Parameters
@@ -228,7 +228,7 @@ def layer_from_torch(module: Any, *sizes: int, **arguments: Any) -> Layer:
     return _layer(kind, DEFAULTS | given)
 
 
-DEFAULTS: dict[str, Any] = {
+DEFAULTS: dict[str, Option] = {
     "num_layers": 1, "nonlinearity": "tanh", "bias": True, "batch_first": False, "dropout": 0.0,
     "bidirectional": False, "proj_size": 0, "device": None, "dtype": None,
 }  # fmt: skip
@@ -238,7 +238,7 @@ MADE = ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell")
 """The PyTorch modules that a layer can be made of."""
 
 
-def _layer(kind: str, given: Mapping[str, Any]) -> Layer:
+def _layer(kind: str, given: Mapping[str, Option]) -> Layer:
     H, P = given["hidden_size"], given["proj_size"]
 
     def cell(input_size: int) -> Cell:
@@ -263,7 +263,7 @@ def _layer(kind: str, given: Mapping[str, Any]) -> Layer:
     return as_layer(layers[0]) if len(layers) == 1 else Stack(layers)
 
 
-def model_from_torch(module: Any, **options: Any) -> tuple[SequenceModel, Params]:
+def model_from_torch(module: Untyped, **options: Option) -> tuple[SequenceModel, Params]:
     """Return model and parameters of a PyTorch module that is a recurrent layer and an nn.Linear.
 
     The function can't see what the module's own `forward` does between the two: the model reads the
@@ -281,7 +281,7 @@ def model_from_torch(module: Any, **options: Any) -> tuple[SequenceModel, Params
     ValueError
         There is no recurrent layer or nn.Linear inside, or there are several.
     """
-    inside = {"recurrent": [], "Linear": []}  # type: dict[str, list[tuple[str, Any]]]
+    inside = {"recurrent": [], "Linear": []}  # type: dict[str, list[tuple[str, Untyped]]]
     for name, part in module.named_modules():
         kinds = {base.__name__ for base in type(part).__mro__}
         if kinds & set(MADE):
@@ -345,7 +345,7 @@ def _suffixes(layer: Layer | Cell) -> dict[str, str]:
     }
 
 
-def _nonlinearity(cell: Cell) -> Any:
+def _nonlinearity(cell: Cell) -> Untyped:
     return getattr(cell, "activation", None)
 
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, TypeAlias
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -11,14 +11,14 @@ from npylstm.backend import Array, Rng
 from npylstm.cells import Cell, check_activation, draw, map_state
 from npylstm.checks import check_size
 from npylstm.interop import Arrays, from_tf1, gradients_to_tf1, to_tf1
-from npylstm.sequence import Layer, as_layer, check_lengths
-from npylstm.tf1._checks import check_like, check_step, floating
+from npylstm.sequence import Layer, Lengths, as_layer, check_lengths
+from npylstm.tf1._checks import TFState, check_like, check_step, floating
 
-Gradients: TypeAlias = tuple[Any, Any, Arrays]
+Gradients: TypeAlias = tuple[TFState, TFState, Arrays]
 """∂L/∂inputs, ∂L/∂(initial state) and, by their names, ∂L/∂variables."""
 
 
-class Unrolled(tuple[Any, ...]):
+class Unrolled(tuple[TFState, ...]):
     """What a driver returns in TensorFlow, with the way back beside it.
 
     Attributes
@@ -31,7 +31,9 @@ class Unrolled(tuple[Any, ...]):
 
     backward: Callable[..., Gradients]
 
-    def __new__(cls, results: tuple[Any, ...], backward: Callable[..., Gradients]) -> "Unrolled":
+    def __new__(
+        cls, results: tuple[TFState, ...], backward: Callable[..., Gradients]
+    ) -> "Unrolled":
         """Make the tuple `results` and put `backward` beside it."""
         unrolled = super().__new__(cls, results)
         unrolled.backward = backward
@@ -51,7 +53,7 @@ class RNNCell(ABC):
 
     @property
     @abstractmethod
-    def state_size(self) -> Any:
+    def state_size(self) -> TFState:
         """Its state with each array's width in its place."""
 
     @property
@@ -64,11 +66,11 @@ class RNNCell(ABC):
         """Return this package's layer that does the work, for inputs of width `input_size`."""
 
     @abstractmethod
-    def to_tf(self, state: Any) -> Any:
+    def to_tf(self, state: TFState) -> TFState:
         """Return a state, or its gradient, of `layer` in TensorFlow's form."""
 
     @abstractmethod
-    def from_tf(self, state: Any, name: str) -> Any:
+    def from_tf(self, state: TFState, name: str) -> TFState:
         """Turn TensorFlow's form of a state into the form of `layer`: the inverse of `to_tf`."""
 
     def scopes(self, scope: str) -> list[str]:
@@ -117,7 +119,7 @@ class RNNCell(ABC):
             if name.startswith(f"{scope}/{path}/")
         }
 
-    def zero_state(self, batch_size: int, dtype: DTypeLike) -> Any:
+    def zero_state(self, batch_size: int, dtype: DTypeLike) -> TFState:
         """Return a state of zeros for a batch of this size."""
         check_size("batch_size", batch_size)
         dtype = floating("dtype", dtype)
@@ -126,7 +128,7 @@ class RNNCell(ABC):
     def __call__(
         self,
         inputs: Array,
-        state: Any,
+        state: TFState,
         *,
         variables: Mapping[str, Array],
         scope: str = "rnn",
@@ -152,7 +154,7 @@ class RNNCell(ABC):
             self, inputs[None], state, None, None, scope, variables, rng
         )
 
-        def backward(doutput: Array | None = None, dstate: Any = None) -> Gradients:
+        def backward(doutput: Array | None = None, dstate: TFState = None) -> Gradients:
             if doutput is not None:
                 check_like("doutput", doutput, outputs[0])
                 doutput = doutput[None]
@@ -191,11 +193,11 @@ class Leaf(RNNCell):
         return self.num_units
 
     @property
-    def state_size(self) -> Any:
+    def state_size(self) -> TFState:
         """num_units, except for an LSTM."""
         return self.num_units
 
-    def to_tf(self, state: Any) -> Any:
+    def to_tf(self, state: TFState) -> TFState:
         """Return h; an LSTM overrides this."""
         return state.h
 
@@ -216,20 +218,20 @@ class Leaf(RNNCell):
         return draw(kind, rng, (shape[0], shape[1]))
 
 
-RunBack: TypeAlias = Callable[[Any, Any], Gradients]
+RunBack: TypeAlias = Callable[[TFState, TFState], Gradients]
 """(doutputs, dstate) -> dxs, dinitial_state, grads."""
 
 
 def run(
     cell: RNNCell,
     xs: Array,
-    initial_state: Any,
+    initial_state: TFState,
     dtype: DTypeLike | None,
-    sequence_length: Any,
+    sequence_length: Lengths,
     scope: str,
     variables: Mapping[str, Array],
     rng: Rng,
-) -> tuple[Array, Any, RunBack]:
+) -> tuple[Array, TFState, RunBack]:
     """Run the layer behind a cell over xs (T, B, D); return outputs, state and the way back."""
     check_cell("cell", cell)
     layer = as_layer(cell.layer(xs.shape[-1]))
@@ -255,7 +257,7 @@ def run(
     state0 = None if initial_state is None else _state(cell, "initial_state", initial_state, zeros)
     outputs, state, tape = layer.forward(params, xs, state0, lengths, rng)
 
-    def run_back(doutputs: Array | None, dstate: Any) -> Gradients:
+    def run_back(doutputs: Array | None, dstate: TFState) -> Gradients:
         if doutputs is not None:
             check_like("doutputs", doutputs, outputs)
         if dstate is not None:
@@ -266,7 +268,7 @@ def run(
     return outputs, cell.to_tf(state), run_back
 
 
-def check_cell(name: str, cell: Any) -> None:
+def check_cell(name: str, cell: object) -> None:
     """Raise TypeError unless `cell` is one of `npylstm.tf1`."""
     if not isinstance(cell, RNNCell):
         raise TypeError(
@@ -274,7 +276,7 @@ def check_cell(name: str, cell: Any) -> None:
         )
 
 
-def _state(cell: RNNCell, name: str, state: Any, zeros: Any) -> Any:
+def _state(cell: RNNCell, name: str, state: TFState, zeros: TFState) -> TFState:
     """Turn a state from TensorFlow's form into the layer's, after checking it against `zeros`."""
     state = cell.from_tf(state, name)
     map_state(lambda array, zero: check_like(name, array, zero), state, zeros)

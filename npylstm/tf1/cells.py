@@ -1,7 +1,7 @@
 """TensorFlow 1's cells with variables of their own."""
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from npylstm import cells
 from npylstm.backend import Array, array_module
 from npylstm.cells import Cell, parse
-from npylstm.checks import check_choice, check_number, check_size
-from npylstm.tf1._checks import brief, one_array
+from npylstm.checks import Option, check_choice, check_number, check_size
+from npylstm.tf1._checks import TFState, brief, one_array
 from npylstm.tf1.base import Leaf
 
 
@@ -52,7 +52,7 @@ class BasicRNNCell(Leaf):
         """Return this package's cell."""
         return cells.RNNCell(input_size, self.num_units, self.phi)
 
-    def from_tf(self, state: Any, name: str) -> cells.RNNState:
+    def from_tf(self, state: TFState, name: str) -> cells.RNNState:
         """Return h as an RNNState."""
         return cells.RNNState(one_array(name, state))
 
@@ -110,7 +110,7 @@ class GRUCell(Leaf):
         default = 1.0 if name.endswith("gates/bias") else 0.0
         return np.full(shape, default if self.bias_initializer is None else self.bias_initializer)
 
-    def from_tf(self, state: Any, name: str) -> cells.GRUState:
+    def from_tf(self, state: TFState, name: str) -> cells.GRUState:
         """Return h as a GRUState."""
         return cells.GRUState(one_array(name, state))
 
@@ -127,18 +127,18 @@ class _LSTM(Leaf):
         check_choice("state_is_tuple", self.state_is_tuple, (True, False))
 
     @property
-    def state_size(self) -> Any:
+    def state_size(self) -> TFState:
         """LSTMStateTuple(num_units, output_size), or the sum of both."""
         c, h = self.num_units, self.output_size
         return LSTMStateTuple._make([c, h]) if self.state_is_tuple else c + h
 
-    def to_tf(self, state: cells.LSTMState) -> Any:
+    def to_tf(self, state: cells.LSTMState) -> TFState:
         """Return (c, h), or both side by side."""
         if self.state_is_tuple:
             return LSTMStateTuple(state.c, state.h)
         return array_module(state.c).concatenate([state.c, state.h], axis=-1)
 
-    def from_tf(self, state: Any, name: str) -> cells.LSTMState:
+    def from_tf(self, state: TFState, name: str) -> cells.LSTMState:
         """Return (h, c)."""
         if self.state_is_tuple:
             if not isinstance(state, tuple | list) or len(state) != 2:
@@ -266,7 +266,7 @@ class LSTMCell(_LSTM):
         )
 
 
-def _lstm_cell(cell: _LSTM, input_size: int, **options: Any) -> Cell:
+def _lstm_cell(cell: _LSTM, input_size: int, **options: Option) -> Cell:
     """Return the plain cell unless an option asks for more: it is the faster one."""
     sizes = input_size, cell.num_units, cell.forget_bias
     if cell.phi == "tanh" and not any(options.values()):

@@ -1,24 +1,23 @@
 """TensorFlow 1's loops over time: a list of steps or one array, one direction or both."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from npylstm.backend import Array, Rng, array_module
 from npylstm.checks import check_array
-from npylstm.sequence import check_lengths, reverse
-from npylstm.tf1._checks import brief, check_distinct, check_like, check_step
+from npylstm.sequence import Lengths, check_lengths, reverse
+from npylstm.tf1._checks import TFState, brief, check_distinct, check_like, check_step
 from npylstm.tf1.base import Gradients, RNNCell, RunBack, Unrolled, check_cell, run
 
 
 def static_rnn(
     cell: RNNCell,
     inputs: Sequence[Array],
-    initial_state: Any = None,
+    initial_state: TFState = None,
     dtype: DTypeLike | None = None,
-    sequence_length: Any = None,
+    sequence_length: Lengths = None,
     scope: str = "rnn",
     *,
     variables: Mapping[str, Array],
@@ -64,7 +63,9 @@ def static_rnn(
         cell, xs, initial_state, dtype, sequence_length, scope, variables, rng
     )
 
-    def backward(doutputs: Sequence[Array | None] | None = None, dstate: Any = None) -> Gradients:
+    def backward(
+        doutputs: Sequence[Array | None] | None = None, dstate: TFState = None
+    ) -> Gradients:
         dxs, dinitial_state, grads = run_back(_stacked_gradients(doutputs, outputs), dstate)
         return list(dxs), dinitial_state, grads
 
@@ -74,8 +75,8 @@ def static_rnn(
 def dynamic_rnn(
     cell: RNNCell,
     inputs: Array,
-    sequence_length: Any = None,
-    initial_state: Any = None,
+    sequence_length: Lengths = None,
+    initial_state: TFState = None,
     dtype: DTypeLike | None = None,
     *,
     time_major: bool = False,
@@ -110,7 +111,7 @@ def dynamic_rnn(
         cell, xs, initial_state, dtype, sequence_length, scope, variables, rng
     )
 
-    def backward(doutputs: Array | None = None, dstate: Any = None) -> Gradients:
+    def backward(doutputs: Array | None = None, dstate: TFState = None) -> Gradients:
         if doutputs is not None:
             doutputs = _turned(doutputs, time_major)
         dxs, dinitial_state, grads = run_back(doutputs, dstate)
@@ -123,10 +124,10 @@ def static_bidirectional_rnn(
     cell_fw: RNNCell,
     cell_bw: RNNCell,
     inputs: Sequence[Array],
-    initial_state_fw: Any = None,
-    initial_state_bw: Any = None,
+    initial_state_fw: TFState = None,
+    initial_state_bw: TFState = None,
     dtype: DTypeLike | None = None,
-    sequence_length: Any = None,
+    sequence_length: Lengths = None,
     scope: str = "bidirectional_rnn",
     *,
     variables: Mapping[str, Array],
@@ -166,7 +167,9 @@ def static_bidirectional_rnn(
     outputs = array_module(xs).concatenate(sides, axis=-1)
 
     def backward(
-        doutputs: Sequence[Array | None] | None = None, dstate_fw: Any = None, dstate_bw: Any = None
+        doutputs: Sequence[Array | None] | None = None,
+        dstate_fw: TFState = None,
+        dstate_bw: TFState = None,
     ) -> Gradients:
         stacked, H = _stacked_gradients(doutputs, outputs), cell_fw.output_size
         dsides = (None, None) if stacked is None else (stacked[..., :H], stacked[..., H:])
@@ -180,9 +183,9 @@ def bidirectional_dynamic_rnn(
     cell_fw: RNNCell,
     cell_bw: RNNCell,
     inputs: Array,
-    sequence_length: Any = None,
-    initial_state_fw: Any = None,
-    initial_state_bw: Any = None,
+    sequence_length: Lengths = None,
+    initial_state_fw: TFState = None,
+    initial_state_bw: TFState = None,
     dtype: DTypeLike | None = None,
     *,
     time_major: bool = False,
@@ -218,7 +221,7 @@ def bidirectional_dynamic_rnn(
         scope, variables, rng,
     )  # fmt: skip
 
-    def backward(doutputs: Any = (None, None), dstates: Any = (None, None)) -> Gradients:
+    def backward(doutputs: TFState = (None, None), dstates: TFState = (None, None)) -> Gradients:
         dsides = tuple(None if d is None else _turned(d, time_major) for d in doutputs)
         dxs, dinitial_states, grads = run_back(dsides, dstates)
         return _turned(dxs, time_major), dinitial_states, grads
@@ -229,13 +232,13 @@ def bidirectional_dynamic_rnn(
 def _run_both(
     cells: tuple[RNNCell, RNNCell],
     xs: Array,
-    initial_states: tuple[Any, Any],
+    initial_states: tuple[TFState, TFState],
     dtype: DTypeLike | None,
-    sequence_length: Any,
+    sequence_length: Lengths,
     scope: str,
     variables: Mapping[str, Array],
     rng: Rng,
-) -> tuple[tuple[Array, Array], tuple[Any, Any], RunBack]:
+) -> tuple[tuple[Array, Array], tuple[TFState, TFState], RunBack]:
     """Run one cell over xs (T, B, D) and the other one over the reverse of it."""
     for name, cell in zip(("cell_fw", "cell_bw"), cells, strict=True):
         check_cell(name, cell)
@@ -250,7 +253,7 @@ def _run_both(
         variables, rng,
     )  # fmt: skip
 
-    def run_back(doutputs: Any, dstates: Any) -> Gradients:
+    def run_back(doutputs: TFState, dstates: TFState) -> Gradients:
         dout_bw = None if doutputs[1] is None else reverse(doutputs[1], lengths)
         dxs_fw, dinitial_fw, grads_fw = back_fw(doutputs[0], dstates[0])
         dxs_bw, dinitial_bw, grads_bw = back_bw(dout_bw, dstates[1])
@@ -260,7 +263,7 @@ def _run_both(
     return (out_fw, reverse(out_bw, lengths)), (state_fw, state_bw), run_back
 
 
-def _stacked(inputs: Any) -> Array:
+def _stacked(inputs: TFState) -> Array:
     """Return a list of T arrays (B, D) as one, (T, B, D)."""
     if not isinstance(inputs, list | tuple):
         raise TypeError(f"inputs must be a list of arrays (B, D), got {brief(inputs)}")
@@ -272,7 +275,7 @@ def _stacked(inputs: Any) -> Array:
     return array_module(inputs[0]).stack(inputs)
 
 
-def _stacked_gradients(doutputs: Any, outputs: Array) -> Array | None:
+def _stacked_gradients(doutputs: TFState, outputs: Array) -> Array | None:
     """Return a list of gradients, in which None stands for zeros, as one array like `outputs`."""
     if doutputs is None:
         return None
@@ -284,7 +287,7 @@ def _stacked_gradients(doutputs: Any, outputs: Array) -> Array | None:
     )
 
 
-def _time_first(inputs: Any, time_major: bool) -> Array:
+def _time_first(inputs: TFState, time_major: bool) -> Array:
     """Return inputs (B, T, D), or (T, B, D) if `time_major`, as (T, B, D)."""
     axes = ("T", "B", "D") if time_major else ("B", "T", "D")
     check_array("inputs", inputs, axes)

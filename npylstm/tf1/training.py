@@ -1,16 +1,14 @@
 """TensorFlow 1's loss and optimiser of the tutorials."""
 
-from typing import Any
-
 from npylstm.backend import Array, array_module
 from npylstm.checks import check_array
 from npylstm.models import softmax_cross_entropy
-from npylstm.tf1._checks import as_constant
+from npylstm.tf1._checks import TFState, as_constant
 from npylstm.training import RMSProp
 
 
 def softmax_cross_entropy_with_logits(
-    _sentinel: None = None, labels: Any = None, logits: Any = None, dim: int = -1
+    _sentinel: None = None, labels: TFState = None, logits: TFState = None, dim: int = -1
 ) -> Array:
     """Return the cross-entropy of each row.
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -11,7 +10,7 @@ from numpy.typing import DTypeLike
 from npylstm.backend import array_module
 from npylstm.checks import check_choice, check_number, check_size
 from npylstm.sequence import Dropout, Layer, Residual, Stack
-from npylstm.tf1._checks import as_constant, brief, check_distinct, floating, one_array
+from npylstm.tf1._checks import TFState, as_constant, brief, check_distinct, floating, one_array
 from npylstm.tf1.base import Leaf, RNNCell, check_cell
 
 
@@ -29,7 +28,7 @@ class _Wrapper(RNNCell):
         return self.cell.output_size
 
     @property
-    def state_size(self) -> Any:
+    def state_size(self) -> TFState:
         """The inner cell's."""
         return self.cell.state_size
 
@@ -38,11 +37,11 @@ class _Wrapper(RNNCell):
         """The inner cell's: a wrapper adds no scope."""
         return self.cell.leaves
 
-    def to_tf(self, state: Any) -> Any:
+    def to_tf(self, state: TFState) -> TFState:
         """Return the inner cell's state."""
         return self.cell.to_tf(state)
 
-    def from_tf(self, state: Any, name: str) -> Any:
+    def from_tf(self, state: TFState, name: str) -> TFState:
         """Return the inner cell's state."""
         return self.cell.from_tf(state, name)
 
@@ -196,11 +195,11 @@ class MultiRNNCell(RNNCell):
         return self.cells[-1].output_size
 
     @property
-    def _sizes(self) -> tuple[Any, ...]:
+    def _sizes(self) -> tuple[TFState, ...]:
         return tuple(cell.state_size for cell in self.cells)
 
     @property
-    def state_size(self) -> Any:
+    def state_size(self) -> TFState:
         """Each cell's, or their sum."""
         return self._sizes if self.state_is_tuple else sum(self._sizes)
 
@@ -218,14 +217,14 @@ class MultiRNNCell(RNNCell):
         widths = [input_size, *(cell.output_size for cell in self.cells)]
         return Stack([cell.layer(D) for cell, D in zip(self.cells, widths, strict=False)])
 
-    def to_tf(self, state: Any) -> Any:
+    def to_tf(self, state: TFState) -> TFState:
         """Return the tuple of states, or all side by side."""
         states = tuple(cell.to_tf(s) for cell, s in zip(self.cells, state, strict=True))
         if self.state_is_tuple:
             return states
         return array_module(states[0]).concatenate(states, axis=-1)
 
-    def from_tf(self, state: Any, name: str) -> Any:
+    def from_tf(self, state: TFState, name: str) -> TFState:
         """Return the tuple of states."""
         if not self.state_is_tuple:
             ends = np.cumsum(self._sizes)[:-1].tolist()
