@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from idioms import IDIOMS
 from mutate import mutants
+from naming import held, named_wrongly, names_in, quantities
 
 from npylstm.exercises import TASKS, check
 from npylstm.exercises.diagnosis.evidence import Evidence
@@ -319,6 +320,48 @@ def test_what_is_said_of_hundreds_of_random_slips_holds_for_other_numbers_too():
     results = [untrue(idiom, 60, seed=5) for idiom in IDIOMS]
     assert sum(looked_at for _, looked_at in results) >= 300
     assert [hint for found, _ in results for hint in found] == []
+
+
+def wrongly_named(count, seed, level):
+    """How much of what is right the reports on random slips in every idiom name."""
+    counted = []
+    for name, text in IDIOMS.values():
+        for changed, _ in mutants(text, count, seed):
+            try:
+                answer = function(changed, name)
+            except Exception:  # a slip may make a definition fail
+                continue
+            result = check(name, answer, time_limit=2, hint=level)
+            if not result.ok and result.blocks:
+                counted.append(named_wrongly(name, answer, result.hint))
+    return np.array(counted)
+
+
+def test_a_text_that_names_everything_names_all_that_is_right_and_a_block_itself_alone():
+    trial = reference_trials("lstm_cell_backward", 0)[0]
+    names = quantities("lstm_cell_backward", trial)
+    assert {"dx", "dW_x[f]", "dz_f", "do", "tanh(c)"} <= names.keys()
+    assert names_in(", ".join(names), names) == set(names)
+    assert names_in("Mistake at dW_x[f, o]: dz_o in place of dz_f", names) == {
+        "dW_x[f]",
+        "dW_x[o]",
+        "dz_o",
+        "dz_f",
+    }
+    assert names_in("dW_x, whole", names) == {f"dW_x[{gate}]" for gate in "ifog"}
+
+
+def test_what_an_answer_holds_is_found_in_its_variables():
+    answer = function("def f(a):\n b = 2 * a\n return b + 1", "f")
+    assert held(answer, [np.array([1.0])]) == {1.0, 2.0, 3.0}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("level", [2, 3])
+def test_reports_name_at_most_a_fifth_of_what_is_right(level):
+    named, right = wrongly_named(20, seed=6, level=level).T
+    assert len(right) >= 100
+    assert named.sum() <= 0.2 * right.sum()
 
 
 def test_no_words_of_a_slip_hold_a_line_of_a_solution():
