@@ -381,6 +381,7 @@ def test_an_overflow_on_the_way_is_refused_where_the_exercise_forbids_it(seed):
     assert result.blocks["s"]
     assert not result.blocks["overflow"]
     assert "NumPy warns of an overflow" in result.hint
+    assert "first with z from -1e+03 to 1e+03" in result.hint
 
 
 def naive_softmax_cross_entropy(logits, labels):
@@ -438,6 +439,7 @@ def test_a_norm_of_zero_divides_nothing(seed):
     result = check("clip_by_global_norm", answer, seed=seed)
     assert not result.ok
     assert "NumPy warns of a divide by zero" in result.hint
+    assert "first with grads of 0 throughout" in result.hint
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -120,6 +120,33 @@ def test_what_depends_on_another_row_is_said_of_the_trials_own_inputs():
     assert np.any(answer(*few)[2][0] != before[0])
 
 
+def test_rows_that_are_mixed_in_several_results_are_told_in_one_statement():
+    name, text = IDIOMS["lstm_loop"]
+    text = text.replace("W_x @ a", "W_x @ (a + np.cos(dh[n - 1, 0]))")
+    text = text.replace("W_h @ a", "W_h @ (a + np.cos(dh[n - 1, 0]))")
+    (said,) = (s for s in observed(name, function(text, name)) if "of the batch" in s.words)
+    assert said.place == "dx and dh_prev"
+
+
+@pytest.mark.parametrize(
+    ("mixed", "words"),
+    [
+        ("ms.sum(axis=1, keepdims=True)", "depends on others of its row of ms"),
+        ("ms.sum(axis=0)", "depends on others of its column of ms"),
+        ("ms.sum()", "depends on others in other rows of ms"),
+        ("0.3", "does not depend on its own ms"),
+    ],
+)
+def test_entries_that_are_mixed_are_told_to_be(mixed, words):
+    def answer(param, grad, ms, lr, decay, eps):
+        kept = eval(mixed, {"ms": np.exp(ms)})
+        new = decay * kept + (1 - decay) * grad**2
+        return param - lr * grad / (np.sqrt(new) + eps), new
+
+    said = [s for s in observed("rmsprop_step", answer) if s.fact and s.place == "param and ms"]
+    assert any(words in s.words for s in said)
+
+
 def test_a_pairing_that_is_certain_gives_the_numbers_of_every_trial():
     name, text = IDIOMS["lstm_sequence"]
     text = text.replace("xs[t]", "xs[t - 2 if t > 1 else t - 2 + len(xs)]")

@@ -134,7 +134,8 @@ class _Record:
     changed: set[str] = field(default_factory=set)
     keeps_state: bool = False
     overwrites: bool = False
-    errors: set[str] = field(default_factory=set)
+    errors: dict[str, str] = field(default_factory=dict)
+    """What NumPy warned of, and on which input first."""
 
 
 def _consider_forward(
@@ -185,7 +186,10 @@ def _try_out(task: Task, answer: Function, trials: tuple[Trial, ...], record: _R
     try:
         with np.errstate(**settings):
             for trial in trials:
+                warnings.seek(warnings.truncate(0))
                 values.append(_call(task, answer, trial, record))
+                for error in re.findall(r"Warning: (.*) encountered", warnings.getvalue()):
+                    record.errors.setdefault(error, _range(task, trial))
                 record.answers.append(name_outputs(task, values[-1]))
                 if len(values) == 2:
                     again = name_outputs(task, _call(task, answer, trials[0], record))
@@ -194,7 +198,6 @@ def _try_out(task: Task, answer: Function, trials: tuple[Trial, ...], record: _R
             record.overwrites |= not agree(name_outputs(task, value), outputs)
     except AnswerError as error:
         record.failure = f"It {error}."
-    record.errors = set(re.findall(r"Warning: (.*) encountered", warnings.getvalue()))
 
 
 def _call(task: Task, answer: Function, trial: Trial, record: _Record) -> Any:
@@ -269,10 +272,20 @@ def _effects_hint(record: _Record) -> list[str]:
         )
     found += [f"It changes its argument {name}: work on a copy." for name in sorted(record.changed)]
     found += [
-        f"NumPy warns of {_article(error)} on the way to the result: for which numbers?"
-        for error in sorted(record.errors)
+        f"NumPy warns of {_article(error)} on the way to the result, first with {numbers}: "
+        "for which of these numbers?"
+        for error, numbers in sorted(record.errors.items())
     ]
     return found
+
+
+def _range(task: Task, trial: Trial) -> str:
+    """Say from where to where the numbers of the first argument go."""
+    name = task.arguments[0]
+    value = trial.inputs[name]
+    arrays = list(value.values()) if isinstance(value, dict) else [value]
+    low, high = (f"{end(map(end, map(np.ravel, arrays))):.3g}" for end in (min, max))
+    return f"{name} from {low} to {high}" if low != high else f"{name} of {low} throughout"
 
 
 def _article(noun: str) -> str:

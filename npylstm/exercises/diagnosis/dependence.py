@@ -24,6 +24,16 @@ WEIGHTS = ("dW_x", "dW_h", "db", "dp_i", "dp_f", "dp_o")
 SHARED = ("W_x", "W_h", "b", "p_i", "p_f", "p_o")
 """What all rows and steps have in common."""
 
+ENTRYWISE = (
+    "sigmoid",
+    "sigmoid_backward",
+    "tanh_backward",
+    "softmax_cross_entropy",
+    "rmsprop_step",
+    "rmsprop_step_tf1",
+)
+"""Exercises whose results have an entry, or a row, for each of the arguments."""
+
 FARTHEST = 5
 """How many steps back a dependence is counted."""
 
@@ -34,16 +44,21 @@ def dependence(evidence: Evidence, _: Found, ask: Ask, left: set[str]) -> Iterat
     It is made only if it holds for the inputs of every trial in which it can be seen.
     """
     task = evidence.task
-    if "W_x" not in task.arguments:
+    if task.name not in ENTRYWISE and "W_x" not in task.arguments:
         return
     trials = [trial for trial in evidence.trials if not trial.size.edge]
     several = [t for t in trials if t.size.B > 1 and (t.size.T > 2 or not _steps(task))]
     facts = [_facts(Prober(task, ask, trial.size), trial, left) for trial in several]
+    together: dict[str, tuple[list[str], set[str]]] = {}
     for place, words in facts[0]:
         blocks = set.intersection(*(one.get((place, words), set()) for one in facts))
         if blocks:
-            question = question_about(words)
-            yield Statement(place, words, frozenset(blocks), question=question, fact=True)
+            places, all_blocks = together.setdefault(words, ([], set()))
+            places.append(place)
+            all_blocks.update(blocks)
+    for words, (places, all_blocks) in together.items():
+        question = question_about(words)
+        yield Statement(joined(places), words, frozenset(all_blocks), question=question, fact=True)
 
 
 def _facts(prober: Prober, trial: Trial, left: set[str]) -> dict[tuple[str, str], set[str]]:
@@ -52,6 +67,9 @@ def _facts(prober: Prober, trial: Trial, left: set[str]) -> dict[tuple[str, str]
     got = prober.got(first)
     if got is None:
         return {}
+    if prober.task.name in ENTRYWISE:
+        facts = _of_entries(prober, first, got)
+        return {(place, words): blocks & left for blocks, place, words in facts}
     other = prober.draw(1, {name: first[name] for name in SHARED if name in first})
     together: dict[tuple[str, str], set[str]] = {}
     for blocks, place, words in (
@@ -153,6 +171,36 @@ def _few(
 
 def _which(noun: str, number: int, count: int) -> str:
     return f"the last {noun}" if number == count - 1 > 0 else f"{noun} {number}"
+
+
+# ---------------------------------------------------------------- entries
+
+
+def _of_entries(prober: Prober, first: Inputs, got: Outputs) -> Iterator[Fact]:
+    """Move the first entry of one argument after the other."""
+    for name, array in first.items():
+        if not isinstance(array, np.ndarray) or array.ndim != 2:
+            continue
+        change = array.copy()
+        change[0, 0] += 0.1
+        both = _both(prober, first, got, {name: change})
+        if both is None:
+            return
+        for block, (mine, right) in {b: (both[0][b], both[1][b]) for b in got}.items():
+            words = _say_entries(name, mine, right) if mine.ndim == 2 else ""
+            if words:
+                yield {block}, block, words
+
+
+def _say_entries(name: str, mine: AnyArray, right: AnyArray) -> str:
+    stray = mine & ~right
+    if not stray.any():
+        return f"an entry does not depend on its own {name}" if right[0, 0] > mine[0, 0] else ""
+    if not stray[1:].any():
+        return f"an entry depends on others of its row of {name}, and should not"
+    if not stray[:, 1:].any():
+        return f"an entry depends on others of its column of {name}, and should not"
+    return f"an entry depends on others in other rows of {name}, and should not"
 
 
 # ---------------------------------------------------------------- rows

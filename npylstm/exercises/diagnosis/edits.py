@@ -259,14 +259,18 @@ def _alike(value: Any, names: Namespace) -> list[str]:
 
 
 def _wider(value: Any, names: Namespace) -> list[str]:
-    """Names of what holds a number for every row where a vector holds one for all."""
+    """Names of what has a number for every row where a vector has one for all, or for each entry.
+
+    A number alone may stand for all entries of anything.
+    """
+    alone = np.ndim(value) == 0
     return [
         other
         for other, one in names.items()
         if isinstance(one, np.ndarray)
         and not other.startswith("_")
-        and one.ndim == np.ndim(value) + 1 == 2
-        and one.shape[1:] == np.shape(value)
+        and one.dtype != bool
+        and (alone or (one.ndim == np.ndim(value) + 1 == 2 and one.shape[1:] == np.shape(value)))
         and not _is_gradient(other)
     ]
 

@@ -20,7 +20,7 @@ QUESTIONS = (
     ("order", "in which order do they come?"),
     ("in place of", "which quantities stand in it, and are they the ones that you use?"),
     ("sign", "look at the signs"),
-    ("parentheses", "what do the parentheses enclose?"),
+    ("parentheses", "which operation does your line carry out first, which last?"),
     ("too many", "how often does each quantity occur?"),
 )
 
