@@ -174,7 +174,7 @@ def _wrong_parts(
     wrong = _wrong(got, right)
     telling = wrong | (abs(right) > 1e-9)
     values, got, right, wrong = (one[telling] for one in (values, got, right, wrong))
-    if np.sum(~wrong) < FEWEST:
+    if np.sum(np.logical_not(wrong)) < FEWEST:
         return
     edges = np.flatnonzero(np.diff(np.concatenate([[0], wrong, [0]])))
     for first, end in edges.reshape(-1, 2):

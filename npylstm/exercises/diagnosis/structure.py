@@ -112,6 +112,8 @@ def _places(evidence: Evidence, name: str) -> str:
     said = ""
     for answer, right in zip(evidence.answers, evidence.rights, strict=True):
         mine, theirs = answer[name], right[name]
+        if mine.shape != theirs.shape:
+            return ""
         filled = [k for k, one in enumerate(mine if mine.ndim else ()) if np.any(one)]
         for k in filled:
             found = [j for j, one in enumerate(theirs) if np.allclose(mine[k], one, 1e-5, 0.0)]
