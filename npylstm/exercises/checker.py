@@ -5,15 +5,15 @@ import io
 import linecache
 import re
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from npylstm.backend import Array
+from npylstm.checks import Option
 from npylstm.exercises.diagnosis import (
     Ask,
     agree,
@@ -24,7 +24,7 @@ from npylstm.exercises.diagnosis import (
 )
 from npylstm.exercises.limits import PACKAGE, PackageCall, call_with_limit, watched_call
 from npylstm.exercises.result import Block, Result
-from npylstm.exercises.tasks import SIZES, Function, Task, find_task
+from npylstm.exercises.tasks import SIZES, Function, Task, Value, find_task
 from npylstm.exercises.trials import (
     AnswerError,
     Outputs,
@@ -38,8 +38,8 @@ from npylstm.exercises.trials import (
 
 def check(
     name: str,
-    answer: Callable[..., Any],
-    forward: Callable[..., Any] | None = None,
+    answer: Function,
+    forward: Function | None = None,
     *,
     seed: int = 0,
     time_limit: float = 5.0,
@@ -181,7 +181,7 @@ def _try_out(task: Task, answer: Function, trials: tuple[Trial, ...], record: _R
     """Call an answer on every trial, on the first one twice, and look at old results again."""
     values = []
     warnings = io.StringIO()  # written to by NumPy itself, so no function of ours is called
-    settings: dict[str, Any] = {"all": "ignore", "call": warnings}
+    settings: dict[str, Option] = {"all": "ignore", "call": warnings}
     settings |= dict.fromkeys(task.refused, "log")
     try:
         with np.errstate(**settings):
@@ -200,7 +200,7 @@ def _try_out(task: Task, answer: Function, trials: tuple[Trial, ...], record: _R
         record.failure = f"It {error}."
 
 
-def _call(task: Task, answer: Function, trial: Trial, record: _Record) -> Any:
+def _call(task: Task, answer: Function, trial: Trial, record: _Record) -> Value:
     arguments = trial.arguments(task)
     try:
         value = watched_call(answer, arguments)
@@ -216,7 +216,7 @@ def _call(task: Task, answer: Function, trial: Trial, record: _Record) -> Any:
     return value
 
 
-def _same(before: Any, after: Any) -> bool:
+def _same(before: Value, after: Value) -> bool:
     """Return whether an argument holds what it held, give or take rounding."""
     if isinstance(before, dict):
         return before.keys() == after.keys() and all(_same(before[k], after[k]) for k in before)
@@ -397,7 +397,7 @@ def _diagnose(
     return (first, second, third), diagnosis.mistakes
 
 
-def _ask(task: Task, answer: Function, time_limit: float, arguments: list[Any]) -> Outputs | None:
+def _ask(task: Task, answer: Function, time_limit: float, arguments: list[Value]) -> Outputs | None:
     """Call an answer on other arguments; None where it fails."""
 
     def call() -> Outputs:

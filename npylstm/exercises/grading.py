@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from npylstm.exercises.feedback import feedback_page
 from npylstm.exercises.judging import check_submission
 from npylstm.exercises.report import Report, revive
 from npylstm.exercises.summary import Summary
 from npylstm.exercises.words import describe_error, printable, spreadsheet_cell
-from npylstm.files import naming
+from npylstm.files import JSON, naming
 
 
 @dataclass(frozen=True)
@@ -76,12 +75,12 @@ class Journal:
         """Write down a report at once: the next moment may be the last."""
         self._append("a", {"key": key, "report": asdict(report)})
 
-    def _append(self, mode: str, line: Mapping[str, Any]) -> None:
+    def _append(self, mode: str, line: Mapping[str, JSON]) -> None:
         with naming(self.path), self.path.open(mode, encoding="ascii") as file:
             file.write(json.dumps(line) + "\n")
 
 
-def _load(line: str) -> Any:
+def _load(line: str) -> JSON:
     """Read a line of a journal; None where it is not whole."""
     with contextlib.suppress(ValueError):
         return json.loads(line)

@@ -8,10 +8,10 @@ what stands between the marks.
 import importlib.resources
 import json
 from collections.abc import Collection, Sequence
-from typing import Any
 
 from npylstm.exercises.sources import helpers, solved, stub
 from npylstm.exercises.tasks import PARTS, TASKS, Task
+from npylstm.files import JSON
 
 _BEGIN, _END = "    ### BEGIN SOLUTION\n", "    ### END SOLUTION\n"
 _HIDDEN_SEED = 1
@@ -82,7 +82,7 @@ def answers() -> dict[str, str]:
     return {file.name: file.read_text(encoding="utf-8") for file in files}
 
 
-def _task_cells(task: Task, source: bool) -> list[dict[str, Any]]:
+def _task_cells(task: Task, source: bool) -> list[dict[str, JSON]]:
     """Lay out one exercise: heading, answer, a check to read; for nbgrader a test with points."""
     forward = f", {task.student_forward}" if task.student_forward else ""
     check = f'check("{task.name}", {task.name}{forward}'
@@ -106,11 +106,11 @@ def _marked(name: str) -> str:
     return head + _BEGIN + whole.removeprefix(head) + _END
 
 
-def _markdown(cell_id: str, text: str) -> dict[str, Any]:
+def _markdown(cell_id: str, text: str) -> dict[str, JSON]:
     return {"cell_type": "markdown", "id": _cell_id(cell_id), "metadata": {}, "source": text}
 
 
-def _code(cell_id: str, text: str, nbgrader: dict[str, Any] | None = None) -> dict[str, Any]:
+def _code(cell_id: str, text: str, nbgrader: dict[str, JSON] | None = None) -> dict[str, JSON]:
     return {
         "cell_type": "code",
         "execution_count": None,
@@ -125,11 +125,11 @@ def _cell_id(text: str) -> str:
     return text.replace("_", "-")
 
 
-def _answer_cell(grade_id: str) -> dict[str, Any]:
+def _answer_cell(grade_id: str) -> dict[str, JSON]:
     marks = {"grade": False, "locked": False, "solution": True, "task": False}
     return {**marks, "grade_id": grade_id, "schema_version": 3}
 
 
-def _test_cell(task: Task) -> dict[str, Any]:
+def _test_cell(task: Task) -> dict[str, JSON]:
     marks = {"grade": True, "locked": True, "solution": False, "task": False}
     return {**marks, "grade_id": f"test_{task.name}", "points": task.points, "schema_version": 3}

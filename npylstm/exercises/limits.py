@@ -10,8 +10,9 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from npylstm.exercises import tasks
+from npylstm.exercises.tasks import Function, Value
 
-Value = TypeVar("Value")
+T = TypeVar("T")
 
 PACKAGE = str(Path(__file__).parents[1]) + os.sep
 
@@ -24,7 +25,7 @@ class PackageCall(BaseException):
     """Raised inside an answer that calls a function of the package."""
 
 
-def call_with_limit(function: Callable[[], Value], seconds: float) -> Value:
+def call_with_limit(function: Callable[[], T], seconds: float) -> T:
     """Call a function in a thread of its own and stop it after some seconds.
 
     A thread works in scripts, in notebooks and on every operating system. A browser has no threads;
@@ -62,7 +63,7 @@ def call_with_limit(function: Callable[[], Value], seconds: float) -> Value:
             raise TimeoutError
     if "error" in outcome:
         raise outcome["error"]
-    value: Value = outcome["value"]
+    value: T = outcome["value"]
     return value
 
 
@@ -83,7 +84,7 @@ def _stop(thread: threading.Thread) -> bool:
     return running
 
 
-def watched_call(answer: Callable[..., Any], arguments: list[Any]) -> Any:
+def watched_call(answer: Function, arguments: list[Value]) -> Value:
     """Call an answer, and refuse any call it makes to a function of the package.
 
     The functions that an exercise itself hands to the answer are free to be called.

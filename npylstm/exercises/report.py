@@ -11,6 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from npylstm.exercises.result import Result
 from npylstm.exercises.tasks import PARTS, TASKS
 from npylstm.exercises.words import printable, printable_lines
+from npylstm.files import JSON
 
 _MAX_REMARKS = 20
 
@@ -141,7 +142,7 @@ class Findings:
     def __init__(self, files: Sequence[str], tasks: Sequence[str]) -> None:
         self.files = files
         self.tasks = tasks
-        self.verdicts: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self.verdicts: dict[tuple[str, str], Mapping[str, JSON]] = {}
         self.remarks: list[str] = []
         self.done: set[str] = set()
         self.step = ""
@@ -158,7 +159,7 @@ class Findings:
         if garbled:
             self.say(f"{count(garbled, 'line')} of the worker's report made no sense: look into it")
 
-    def _read_line(self, line: Mapping[str, Any]) -> None:
+    def _read_line(self, line: Mapping[str, JSON]) -> None:
         if "begin" in line:
             self.step = str(line["begin"])
         elif "remark" in line:
@@ -169,7 +170,7 @@ class Findings:
         else:
             self._read_verdict(line)
 
-    def _read_verdict(self, line: Mapping[str, Any]) -> None:
+    def _read_verdict(self, line: Mapping[str, JSON]) -> None:
         file = known(line["file"], self.files)
         result = revive(Result, line["result"])
         task = known(result.name, self.tasks)
@@ -244,7 +245,7 @@ def known(name: object, names: Iterable[str]) -> str:
     raise ValueError(f"{name!r} is unknown")
 
 
-def revive(kind: Any, value: Any) -> Any:
+def revive(kind: Any, value: JSON) -> Any:  # a value of type `kind`
     """Make a value of a type, such as a dataclass, from what JSON has left of it.
 
     Raises

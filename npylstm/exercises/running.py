@@ -23,6 +23,7 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
+from npylstm.backend import Untyped
 from npylstm.exercises.limits import call_with_limit
 from npylstm.exercises.words import describe_error, printable
 
@@ -90,7 +91,7 @@ def run_file(
     if notebook:
         script.namespace["display"] = lambda *_things, **_how: None
         script.namespace["get_ipython"] = partial(_shell, script)
-    compiler: Any = codeop.Compile()  # remembers what is imported from __future__
+    compiler: Untyped = codeop.Compile()  # remembers what is imported from __future__
     compiler.flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     for place, text in cells:
         text = _plain_python(text, script) if notebook else text
@@ -147,7 +148,7 @@ def _plain_python(text: str, script: Script) -> str:
     return text
 
 
-def _shell(script: Script) -> Any:
+def _shell(script: Script) -> Untyped:
     """Start IPython without its history and its screen; None where it is not installed."""
     try:
         from IPython.core.history import HistoryManager
@@ -157,12 +158,12 @@ def _shell(script: Script) -> Any:
             script.remarks.append(_NO_IPYTHON)
         return None
 
-    def raise_again(*_shown: Any, **_how: Any) -> None:
+    def raise_again(*_shown: object, **_how: object) -> None:
         raise sys.exc_info()[1] or RuntimeError("an error without a name")
 
-    history: Any = HistoryManager
+    history: Untyped = HistoryManager
     history.enabled = False
-    shell: Any = InteractiveShell.instance()
+    shell: Untyped = InteractiveShell.instance()
     shell.user_ns = script.namespace
     shell.enable_gui = lambda _gui=None: None
     shell.showtraceback = raise_again  # errors inside `%time` and the like

@@ -4,12 +4,11 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from npylstm.exercises.report import Report, count
 from npylstm.exercises.result import Result
 from npylstm.exercises.tasks import TASKS
-from npylstm.files import naming
+from npylstm.files import JSON, naming
 
 _SHOWN = 20
 
@@ -52,7 +51,7 @@ class Summary:
         findings = [Finding(*key, submissions=tuple(made[key])) for key in ordered]
         return cls(len(reports), findings)
 
-    def as_rows(self) -> list[dict[str, Any]]:
+    def as_rows(self) -> list[dict[str, JSON]]:
         """List task, mistake and submissions of each finding."""
         return [asdict(finding) for finding in self.findings]
 

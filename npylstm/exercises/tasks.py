@@ -16,9 +16,13 @@ from npylstm.backend import AnyArray, Array
 from npylstm.exercises import solutions
 from npylstm.exercises.solutions import Params
 
-Inputs: TypeAlias = dict[str, Any]
-Function: TypeAlias = Callable[..., Any]
-Loss: TypeAlias = Callable[[Function, Inputs], Any]
+Value: TypeAlias = Any
+"""What an exercise's function takes or returns. A student's answer may return anything, so the code
+that reads a value checks it first."""
+
+Inputs: TypeAlias = dict[str, Value]
+Function: TypeAlias = Callable[..., Value]
+Loss: TypeAlias = Callable[[Function, Inputs], Value]
 
 
 @dataclass(frozen=True)
@@ -211,7 +215,7 @@ def _numerical_gradient_inputs(rng: np.random.Generator, size: Size) -> Inputs:
     # at least their order passes even with the large step that makes a lower order visible.
     target, weight = _normal(rng, size.B, size.D), _normal(rng, size.B, size.D)
 
-    def polynomial(x: Array) -> Any:
+    def polynomial(x: Array) -> Value:
         return (weight * (x - target) ** 2).sum() + x.sum() ** 2
 
     h = 1e-4 if size.edge == "saturated" else 0.1
@@ -221,11 +225,11 @@ def _numerical_gradient_inputs(rng: np.random.Generator, size: Size) -> Inputs:
     return {"f": polynomial, "x": x, "h": h}
 
 
-def recorded(f: Callable[[Array], Any]) -> tuple[Callable[[Array], Any], list[Array]]:
+def recorded(f: Callable[[Array], Value]) -> tuple[Callable[[Array], Value], list[Array]]:
     """Let a function keep the points where it is called."""
     points: list[Array] = []
 
-    def keeping(x: Array) -> Any:
+    def keeping(x: Array) -> Value:
         points.append(np.array(x, float))
         return f(x)
 
@@ -260,7 +264,7 @@ def _jacobian_inputs(rng: np.random.Generator, size: Size) -> Inputs:
     return {"hs": np.tanh(pre_activations), "W_h": _normal(rng, size.H, size.H)}
 
 
-def _classifier_loss_and_grads(params: Params, xs: Array, labels: Array) -> tuple[Any, Params]:
+def _classifier_loss_and_grads(params: Params, xs: Array, labels: Array) -> tuple[Value, Params]:
     """Loss and gradients of a vanilla RNN whose last state is classified."""
     h0 = np.zeros((xs.shape[1], len(params["b"])))
     hs = solutions.rnn_forward(xs, h0, params["W_x"], params["W_h"], params["b"])
@@ -289,7 +293,7 @@ def _train_inputs(rng: np.random.Generator, size: Size) -> Inputs:
 # ---------------------------------------------------------------- forward passes
 
 
-def _arguments(inputs: Inputs, names: str) -> list[Any]:
+def _arguments(inputs: Inputs, names: str) -> list[Value]:
     return [inputs[name] for name in names.split()]
 
 
@@ -297,7 +301,7 @@ def _run_sigmoid(forward: Function, inputs: Inputs) -> Inputs:
     return {"s": forward(inputs["z"])}
 
 
-def _sigmoid_loss(forward: Function, inputs: Inputs) -> Any:
+def _sigmoid_loss(forward: Function, inputs: Inputs) -> Value:
     return np.sum(inputs["ds"] * forward(inputs["z"]))
 
 
@@ -305,11 +309,11 @@ def _run_tanh(_forward: Function, inputs: Inputs) -> Inputs:
     return {"t": np.tanh(inputs["z"])}
 
 
-def _tanh_loss(_forward: Function, inputs: Inputs) -> Any:
+def _tanh_loss(_forward: Function, inputs: Inputs) -> Value:
     return np.sum(inputs["dt"] * np.tanh(inputs["z"]))
 
 
-def _softmax_loss(forward: Function, inputs: Inputs) -> Any:
+def _softmax_loss(forward: Function, inputs: Inputs) -> Value:
     return forward(inputs["logits"], inputs["labels"])[0]
 
 
@@ -317,7 +321,7 @@ def _run_rnn_cell(forward: Function, inputs: Inputs) -> Inputs:
     return {"h": forward(*_arguments(inputs, "x h_prev W_x W_h b"))}
 
 
-def _rnn_cell_loss(forward: Function, inputs: Inputs) -> Any:
+def _rnn_cell_loss(forward: Function, inputs: Inputs) -> Value:
     return np.sum(inputs["dh"] * _run_rnn_cell(forward, inputs)["h"])
 
 
@@ -325,7 +329,7 @@ def _run_rnn(forward: Function, inputs: Inputs) -> Inputs:
     return {"hs": forward(*_arguments(inputs, "xs h0 W_x W_h b"))}
 
 
-def _rnn_loss(forward: Function, inputs: Inputs) -> Any:
+def _rnn_loss(forward: Function, inputs: Inputs) -> Value:
     return np.sum(inputs["dhs"] * _run_rnn(forward, inputs)["hs"])
 
 
@@ -334,7 +338,7 @@ def _run_lstm_cell(forward: Function, inputs: Inputs) -> Inputs:
     return {"h": h, "c": c, "i": i, "f": f, "o": o, "g": g}
 
 
-def _lstm_cell_loss(forward: Function, inputs: Inputs) -> Any:
+def _lstm_cell_loss(forward: Function, inputs: Inputs) -> Value:
     states = _run_lstm_cell(forward, inputs)
     return np.sum(inputs["dh"] * states["h"]) + np.sum(inputs["dc"] * states["c"])
 
@@ -350,7 +354,7 @@ def _run_lstm(forward: Function, inputs: Inputs) -> Inputs:
     return {"hs": np.stack(hs), "cs": np.stack(cs), "gates": np.stack(gates)}
 
 
-def _lstm_loss(forward: Function, inputs: Inputs) -> Any:
+def _lstm_loss(forward: Function, inputs: Inputs) -> Value:
     return np.sum(inputs["dhs"] * _run_lstm(forward, inputs)["hs"])
 
 
@@ -360,7 +364,7 @@ def _run_peephole(forward: Function, inputs: Inputs) -> Inputs:
     return {"h": h, "c": c, "i": i, "f": f, "o": o, "g": g}
 
 
-def _peephole_loss(forward: Function, inputs: Inputs) -> Any:
+def _peephole_loss(forward: Function, inputs: Inputs) -> Value:
     states = _run_peephole(forward, inputs)
     return np.sum(inputs["dh"] * states["h"]) + np.sum(inputs["dc"] * states["c"])
 
@@ -370,7 +374,7 @@ def _run_gru_cell(forward: Function, inputs: Inputs) -> Inputs:
     return {"h": h, "r": r, "u": u, "n": n}
 
 
-def _gru_cell_loss(forward: Function, inputs: Inputs) -> Any:
+def _gru_cell_loss(forward: Function, inputs: Inputs) -> Value:
     return np.sum(inputs["dh"] * _run_gru_cell(forward, inputs)["h"])
 
 

@@ -4,13 +4,13 @@ import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from npylstm.backend import Array
 from npylstm.exercises import solutions
-from npylstm.exercises.tasks import Function, Inputs, Loss, Size, Task, find_task
+from npylstm.exercises.tasks import Function, Inputs, Loss, Size, Task, Value, find_task
 
 Outputs: TypeAlias = dict[str, Array]
 
@@ -30,12 +30,12 @@ class Trial:
     inputs: Inputs
     right: Outputs
 
-    def arguments(self, task: Task) -> list[Any]:
+    def arguments(self, task: Task) -> list[Value]:
         """Copy what the function is called with."""
         return [copy.deepcopy(self.inputs[name]) for name in task.arguments]
 
 
-def name_outputs(task: Task, value: Any) -> Outputs:
+def name_outputs(task: Task, value: Value) -> Outputs:
     """Give the results of a function their names, as copies.
 
     The entries of a dict are named like "grads[W_x]".
@@ -67,7 +67,7 @@ def name_outputs(task: Task, value: Any) -> Outputs:
     return outputs
 
 
-def _flatten(value: Any) -> Iterator[Any]:
+def _flatten(value: Value) -> Iterator[Value]:
     if isinstance(value, tuple | list):
         for one in value:
             yield from _flatten(one)
@@ -75,7 +75,7 @@ def _flatten(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _array(label: str, value: Any) -> Array:
+def _array(label: str, value: Value) -> Array:
     try:
         array = np.array(value)
     except Exception as error:  # whatever an object says when it is asked for its numbers
@@ -116,7 +116,7 @@ def make_trials(task: Task, forward: Function, seed: int) -> tuple[Trial, ...]:
 def _gradient(loss: Loss, forward: Function, inputs: Inputs, variable: str) -> Array:
     """Central differences of the loss by one of the inputs."""
 
-    def of(value: Array) -> Any:
+    def of(value: Array) -> Value:
         return loss(forward, inputs | {variable: value})
 
     return solutions.numerical_gradient(of, inputs[variable], STEP)

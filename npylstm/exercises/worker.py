@@ -12,21 +12,22 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
-from typing import Any, TextIO
+from typing import TextIO
 
 from npylstm.exercises.checker import check
 from npylstm.exercises.limits import PackageCall
 from npylstm.exercises.result import Result
 from npylstm.exercises.running import Script, run_file
 from npylstm.exercises.sources import is_short, plant
-from npylstm.exercises.tasks import TASKS
+from npylstm.exercises.tasks import TASKS, Function
 from npylstm.exercises.words import describe_error
+from npylstm.files import JSON
 
 _RUN_SHARE = 0.5
 """What part of its time a submission may spend before its answers are called."""
@@ -147,7 +148,7 @@ class _Worker:
         self.tools = _Tools()
         self.dumps = json.dumps
 
-    def write(self, **line: Any) -> None:
+    def write(self, **line: JSON) -> None:
         """Report something, at once: the next step may be the last."""
         self.report.write(self.dumps(line) + "\n")
         self.report.flush()
@@ -225,9 +226,7 @@ class _Worker:
         self.restore(step)
         self.judge(step, name, result, written, written and _equals_solution(task, answer))
 
-    def verdict(
-        self, task: str, answer: Callable[..., Any], forward: Callable[..., Any] | None
-    ) -> Result:
+    def verdict(self, task: str, answer: Function, forward: Function | None) -> Result:
         """Check an answer, whatever it raises."""
         seed, time_limit = self.order.seed, self.order.time_limit
         try:
@@ -243,7 +242,7 @@ class _Worker:
         self.write(step=step, file=file, result=asdict(result), written=written, copied=copied)
 
 
-def _takes(function: Callable[..., Any], number: int) -> bool:
+def _takes(function: Function, number: int) -> bool:
     """Tell whether a function can be called with so many arguments."""
     try:
         inspect.signature(function).bind(*range(number))
@@ -254,7 +253,7 @@ def _takes(function: Callable[..., Any], number: int) -> bool:
     return True
 
 
-def _equals_solution(task: str, answer: Any) -> bool:
+def _equals_solution(task: str, answer: object) -> bool:
     """Tell whether an answer has the code of the package's solution, names included.
 
     One or two statements tell nothing: there is hardly another way to write them.
@@ -265,7 +264,7 @@ def _equals_solution(task: str, answer: Any) -> bool:
     return _instructions(answer.__code__) == _instructions(solution.__code__)
 
 
-def _instructions(code: CodeType) -> list[tuple[str, Any]]:
+def _instructions(code: CodeType) -> list[tuple[str, object]]:
     """List what a function does; comments, docstring and type hints leave no trace in it.
 
     Left out is what depends on the file around it: Python looks up the functions of a module that

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +24,9 @@ class _OfOne(Program):
 
     upstream = ""
 
-    def run(self, task: Task, trial: Trial, line: Line | None = None, edit: Any = "") -> Namespace:
+    def run(
+        self, task: Task, trial: Trial, line: Line | None = None, edit: object = ""
+    ) -> Namespace:
         """Run it on that gradient with the slip, on the others without, and add up the results."""
         parts = []
         for own in (True, False):

@@ -4,7 +4,6 @@ Each statement is a fact about the answer, and says where the right solution dif
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from npylstm.exercises.diagnosis.probe import Prober, joined, moved, upstream_of
 from npylstm.exercises.diagnosis.search import Found
 from npylstm.exercises.diagnosis.smallest import Ask
 from npylstm.exercises.diagnosis.statement import Statement, list_blocks, question_about
-from npylstm.exercises.tasks import Inputs, Task
+from npylstm.exercises.tasks import Inputs, Task, Value
 from npylstm.exercises.trials import Outputs, Trial
 
 FREE = ("x", "xs", "h_prev", "h0", "W_x", "W_h", "p_i", "p_f", "p_o")
@@ -89,7 +88,9 @@ def _steps(task: Task) -> bool:
     return "xs" in task.arguments
 
 
-def _both(prober: Prober, first: Inputs, got: Outputs, change: Inputs) -> tuple[Any, Any] | None:
+def _both(
+    prober: Prober, first: Inputs, got: Outputs, change: Inputs
+) -> tuple[Value, Value] | None:
     """Tell what moves in the answer and in the right one; None where the answer fails."""
     after = prober.got(first | change)
     if after is None:

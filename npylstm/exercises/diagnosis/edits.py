@@ -5,12 +5,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, permutations
-from typing import Any
 
 import numpy as np
 
 from npylstm.exercises.diagnosis.functions import FAMILIES, dsigmoid, dtanh
 from npylstm.exercises.diagnosis.program import Line, Namespace
+from npylstm.exercises.tasks import Value
 
 FACTORS = (
     ("1 - {w}", "one minus {w} in place of {v}", 2),
@@ -195,7 +195,7 @@ def _node(
         yield "False", "condition never true", 2
 
 
-def _variants(function: Any) -> Iterator[tuple[str, str, int]]:
+def _variants(function: Value) -> Iterator[tuple[str, str, int]]:
     for key, (other, words) in FAMILIES.get(function, {}).items():
         if other is not function:
             yield f"{key}_", words, 0
@@ -243,7 +243,7 @@ def _others(name: str, names: Namespace, spoken: dict[str, str]) -> Iterator[tup
             )
 
 
-def _alike(value: Any, names: Namespace) -> list[str]:
+def _alike(value: Value, names: Namespace) -> list[str]:
     """Names of other things of the same shape and other numbers."""
     shape = np.shape(value)
     return [
@@ -258,7 +258,7 @@ def _alike(value: Any, names: Namespace) -> list[str]:
     ]
 
 
-def _wider(value: Any, names: Namespace) -> list[str]:
+def _wider(value: Value, names: Namespace) -> list[str]:
     """Names of what has a number for every row where a vector has one for all, or for each entry.
 
     A number alone may stand for all entries of anything.
@@ -275,7 +275,7 @@ def _wider(value: Any, names: Namespace) -> list[str]:
     ]
 
 
-def _factors(value: Any, names: Namespace) -> list[str]:
+def _factors(value: Value, names: Namespace) -> list[str]:
     """Names of what may be multiplied with something: no gradient, of its shape or a number."""
     return [
         other

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
-from typing import Any
 
 import numpy as np
 
@@ -12,10 +11,10 @@ from npylstm.exercises.diagnosis.probe import joined
 from npylstm.exercises.diagnosis.search import Found
 from npylstm.exercises.diagnosis.smallest import Ask
 from npylstm.exercises.diagnosis.statement import Statement, equation_of, question_about
-from npylstm.exercises.tasks import Inputs, Task, recorded
+from npylstm.exercises.tasks import Inputs, Task, Value, recorded
 from npylstm.exercises.trials import Outputs
 
-Formula = Callable[[Inputs, Outputs], Any]
+Formula = Callable[[Inputs, Outputs], Value]
 """What a result would be: from the arguments, and the other results of the answer."""
 
 
@@ -118,7 +117,7 @@ def _mean_squares() -> dict[str, Formula]:
             f"{power} is averaged, not the square" if power != "grad²" else "",
         ]
 
-        def formula(a: Inputs, _: Outputs, old: str = old, new: str = new, p: str = power) -> Any:
+        def formula(a: Inputs, _: Outputs, old: str = old, new: str = new, p: str = power) -> Value:
             return weights[old](a) * a["ms"] + weights[new](a) * powers[p](a["grad"])
 
         found[", and ".join(filter(None, wrong))] = formula
@@ -146,7 +145,7 @@ def _steps(task: Task) -> dict[str, Formula]:
         "the old ms divides": lambda a, _: a["ms"],
         "the square of grad divides, not its mean": lambda a, _: a["grad"] ** 2,
     }
-    over: dict[str, Callable[[Inputs], Any]] = {
+    over: dict[str, Callable[[Inputs], Value]] = {
         "": lambda a: a["lr"] * a["grad"],
         "lr is missing": lambda a: a["grad"],
         "the sign of the step is turned round": lambda a: -a["lr"] * a["grad"],
@@ -160,14 +159,14 @@ def _steps(task: Task) -> dict[str, Formula]:
 
         def formula(
             a: Inputs, answer: Outputs, below: str = below, ms: str = ms, above: str = above
-        ) -> Any:
+        ) -> Value:
             return a["param"] - over[above](a) / under[below](which[ms](a, answer), a["eps"])
 
         found[", and ".join(filter(None, wrong))] = formula
     return dict(sorted(found.items(), key=lambda pair: pair[0].count(", and ")))
 
 
-def _norms(inputs: Inputs) -> list[Any]:
+def _norms(inputs: Inputs) -> list[Value]:
     return [np.sqrt((grad**2).sum()) for grad in inputs["grads"].values()]
 
 

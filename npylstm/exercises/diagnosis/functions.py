@@ -4,18 +4,17 @@ A form names a function such as `dsigmoid`; each entry of its family is another 
 stand there, with the words for it. The words of a slip tell its kind, never the right line.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from npylstm.backend import Array
+from npylstm.exercises.tasks import Function, Value
 
-Function: TypeAlias = Callable[..., Any]
 Family: TypeAlias = dict[str, tuple[Function, str]]
 
 
-def sigmoid(z: Array) -> Any:
+def sigmoid(z: Array) -> Value:
     """Squash z into (0, 1)."""
     return 0.5 * np.tanh(0.5 * z) + 0.5
 
@@ -96,7 +95,7 @@ ACTIVATIONS: Family = {
 }
 
 
-def pair(a: Array, d: Array) -> Any:
+def pair(a: Array, d: Array) -> Array:
     """Sum over the batch of what meets a weight, times what arrives at its result."""
     return a.T @ d
 
@@ -165,7 +164,7 @@ PAIRS: Family = {
 }
 
 
-def back(d: Array, W: Array) -> Any:
+def back(d: Array, W: Array) -> Array:
     """Carry dz back through a product with W."""
     return d @ W.T
 
@@ -215,7 +214,7 @@ BACKS: Family = {
 }
 
 
-def rows(d: Array) -> Any:
+def rows(d: Array) -> Value:
     """Sum over the batch."""
     return d.sum(axis=0)
 
@@ -245,7 +244,7 @@ ROWS: Family = {
 }
 
 
-def before(states: Array, first: Array, t: int) -> Any:
+def before(states: Array, first: Array, t: int) -> Array:
     """Take the state that step t starts from."""
     return states[t - 1] if t > 0 else first
 
@@ -284,7 +283,7 @@ BEFORE: Family = {
 }
 
 
-def at(values: Array, t: int) -> Any:
+def at(values: Array, t: int) -> Value:
     """Take what belongs to step t."""
     return values[t]
 
@@ -350,7 +349,7 @@ ORDERS: Family = {
 }
 
 
-def keep(values: Array) -> Any:
+def keep(values: Array) -> Array:
     """Leave a sequence as it is."""
     return values
 
@@ -395,7 +394,7 @@ SPLITS: Family = {
 }
 
 
-def plus(total: Array, part: Array) -> Any:
+def plus(total: Array, part: Array) -> Array:
     """Add a step to the sum over time."""
     return total + part
 
@@ -414,7 +413,7 @@ SUMS: Family = {
 }
 
 
-def over_classes(e: Array) -> Any:
+def over_classes(e: Array) -> Value:
     """Sum over the classes."""
     return e.sum(axis=1, keepdims=True)
 
@@ -436,7 +435,7 @@ CLASS_SUMS: Family = {
 }
 
 
-def pick(values: Array, labels: Array) -> Any:
+def pick(values: Array, labels: Array) -> Value:
     """Take the entry of the right class from every row."""
     return values[np.arange(len(labels)), labels]
 
@@ -463,7 +462,7 @@ PICKS: Family = {
 }
 
 
-def one_hot(labels: Array, p: Array) -> Any:
+def one_hot(labels: Array, p: Array) -> Value:
     """Put one at the right class of every row, zero elsewhere."""
     return np.eye(p.shape[1])[labels]
 
@@ -500,7 +499,7 @@ MARKS: Family = {
 }
 
 
-def logarithm(v: Array) -> Any:
+def logarithm(v: Array) -> Array:
     """Take the natural logarithm."""
     return np.log(v)
 
@@ -513,7 +512,7 @@ LOGARITHMS: Family = {
 }
 
 
-def average(v: Array) -> Any:
+def average(v: Array) -> Value:
     """Average over the rows."""
     return v.mean()
 
@@ -532,7 +531,7 @@ AVERAGES: Family = {
 }
 
 
-def squares(v: Array) -> Any:
+def squares(v: Array) -> Value:
     """Sum of squares."""
     return np.sum(v**2)
 
@@ -555,7 +554,7 @@ SIZES: Family = {
 }
 
 
-def above(norm: Any, bound: Any) -> bool:
+def above(norm: Value, bound: Value) -> bool:
     """Return whether the norm exceeds the bound."""
     return bool(norm > bound)
 
@@ -571,7 +570,7 @@ CONDITIONS: Family = {
 }
 
 
-def choose(condition: bool, there: Any, otherwise: Any) -> Any:
+def choose(condition: bool, there: Value, otherwise: Value) -> Value:
     """Take one value where the condition holds, and another where it does not."""
     return there if condition else otherwise
 
@@ -600,7 +599,7 @@ VISITS: Family = {
 }
 
 
-def as_floats(values: Array, _: Array) -> Any:
+def as_floats(values: Array, _: Array) -> Array:
     """Keep numbers in an array of floating-point numbers, whatever x holds."""
     return values.astype(float)
 
@@ -613,7 +612,7 @@ DTYPES: Family = {
 }
 
 
-def add_at(x: Array, k: tuple[int, ...], step: Any) -> Any:
+def add_at(x: Array, k: tuple[int, ...], step: Value) -> Array:
     """Move one entry of x."""
     moved = x.copy()
     moved[k] = moved[k] + step
@@ -657,11 +656,11 @@ def _place(x: Array, k: tuple[int, ...]) -> int:
     return int(np.ravel_multi_index(k, x.shape))
 
 
-def _earlier(x: Array, k: tuple[int, ...]) -> Any:
+def _earlier(x: Array, k: tuple[int, ...]) -> Value:
     return np.arange(x.size).reshape(x.shape) < _place(x, k)
 
 
-def two_norm(v: Array) -> Any:
+def two_norm(v: Array) -> Value:
     """Measure by the largest singular value."""
     return np.linalg.norm(v, 2)
 
@@ -686,7 +685,7 @@ NORMS: Family = {
 }
 
 
-def join(product: Array, jacobian: Array) -> Any:
+def join(product: Array, jacobian: Array) -> Array:
     """Put the Jacobian of a later step behind the product."""
     return product @ jacobian
 
@@ -701,7 +700,7 @@ JOINS: Family = {
 }
 
 
-def identity(size: int) -> Any:
+def identity(size: int) -> Array:
     """Start a product of matrices."""
     return np.eye(size)
 
@@ -713,7 +712,7 @@ STARTS: Family = {
 }
 
 
-def keep_batches(batches: Any) -> Any:
+def keep_batches(batches: Value) -> Value:
     """Go through all batches in order."""
     return batches
 
@@ -729,7 +728,7 @@ BATCHES: Family = {
 }
 
 
-def same_order(z_x: Array, z_h: Array, *_: Array) -> Any:
+def same_order(z_x: Array, z_h: Array, *_: Array) -> Value:
     """Leave the products with x and h_prev as they are."""
     return z_x, z_h
 
@@ -745,7 +744,7 @@ STACKS: Family = {
 }
 
 
-def as_stacked(for_x: Array, for_h: Array, _axis: int) -> Any:
+def as_stacked(for_x: Array, for_h: Array, _axis: int) -> Value:
     """Cut the results for x and h from their stack where one ends and the other begins."""
     return for_x, for_h
 
@@ -766,7 +765,7 @@ CUTS: Family = {
 }
 
 
-def side_by_side(parts: list[Array]) -> Any:
+def side_by_side(parts: list[Array]) -> Value:
     """Put the columns of one gate after those of another."""
     return parts
 
@@ -783,7 +782,7 @@ LAYOUTS: Family = {
 }
 
 
-def before_product(dr: Array, dcand: Array, m: Array, dz_n: Array, *_: Array) -> Any:
+def before_product(dr: Array, dcand: Array, m: Array, dz_n: Array, *_: Array) -> Value:
     """Reset the state before its product with W_hn."""
     return dr, dcand, m, dz_n
 
@@ -796,7 +795,7 @@ RESETS: Family = {
 }
 
 
-def every_step(b: Array, *_: int) -> Any:
+def every_step(b: Array, *_: int) -> Array:
     """Add the bias at every step."""
     return b
 
@@ -811,7 +810,7 @@ BIASES: Family = {
 }
 
 
-def none_yet(like: Array, *_: Array) -> Any:
+def none_yet(like: Array, *_: Array) -> Array:
     """Start from nothing."""
     return 0 * like
 
@@ -828,12 +827,12 @@ BEGINNINGS: Family = {
 }
 
 
-def by_rows(shifted: Array, e: Array, total: Array, p: Array, *_: Array) -> Any:
+def by_rows(shifted: Array, e: Array, total: Array, p: Array, *_: Array) -> Value:
     """Normalise over the classes of each row."""
     return shifted, e, total, p
 
 
-def _over_batch(*arguments: Array) -> Any:
+def _over_batch(*arguments: Array) -> Value:
     logits = arguments[-1]
     shifted = logits - logits.max(axis=0)
     e = np.exp(shifted)
@@ -846,7 +845,7 @@ DIRECTIONS: Family = {
 }
 
 
-def newest(current: Any, *_: Any) -> Any:
+def newest(current: Value, *_: Value) -> Value:
     """Take the parameters of the last update."""
     return current
 
@@ -859,7 +858,7 @@ STALE: Family = {
 }
 
 
-def inside(v: Any) -> Any:
+def inside(v: Value) -> Value:
     """Move what is exactly 0, 1 or -1 a little, so that a quotient has its limit there."""
     return v * (1 - 1e-9) + 1e-9 * (v == 0)
 
@@ -903,7 +902,7 @@ FAMILIES: dict[Function, Family] = {
     keep_batches: BATCHES,
 }
 
-NAMES: dict[str, Any] = {
+NAMES: dict[str, Value] = {
     function.__name__: function for function in (*FAMILIES, choose) if function.__name__ != "tanh"
 }
 # the underscore keeps them apart from what a form computes

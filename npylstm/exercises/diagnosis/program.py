@@ -6,15 +6,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from types import CodeType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from npylstm.exercises.diagnosis.functions import NAMES
-from npylstm.exercises.tasks import Task
+from npylstm.exercises.tasks import Task, Value
 from npylstm.exercises.trials import Outputs, Trial
 
-Namespace: TypeAlias = dict[str, Any]
+Namespace: TypeAlias = dict[str, Value]
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def variable(label: str) -> str:
     return re.sub(r"\[(\w+)\]", r"_\1", label)
 
 
-def disturbed(value: Any) -> Any:
+def disturbed(value: Value) -> Value:
     """Return something else of the same kind, to see what depends on it; None where it can't."""
     if isinstance(value, tuple | list):
         return type(value)(map(disturbed, value))
@@ -90,7 +90,9 @@ class Program:
         texts[line.number] = f"{line.indent}{text}  # {line.place} | {line.symbol}"
         return Program("\n".join(texts) + "\n", self.variables)
 
-    def run(self, task: Task, trial: Trial, line: Line | None = None, edit: Any = "") -> Namespace:
+    def run(
+        self, task: Task, trial: Trial, line: Line | None = None, edit: object = ""
+    ) -> Namespace:
         """Run it on the inputs of a trial, with other code in one line."""
         names: Namespace = NAMES | {name: trial.inputs[name] for name in task.arguments}
         names |= {"_edit": edit, "_disturbed": disturbed}

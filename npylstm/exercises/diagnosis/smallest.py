@@ -1,16 +1,16 @@
 """Where no mechanism explains an answer: the smallest input on which it is wrong."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
 from npylstm.exercises import solutions
 from npylstm.exercises.diagnosis.compare import close, noise_floor
-from npylstm.exercises.tasks import Inputs, Size, Task
+from npylstm.exercises.tasks import Inputs, Size, Task, Value
 from npylstm.exercises.trials import Outputs, name_outputs, split_gates
 
-Ask: TypeAlias = Callable[[list[Any]], Outputs | None]
+Ask: TypeAlias = Callable[[list[Value]], Outputs | None]
 """Call the answer on other arguments; None where it fails."""
 
 SMALL = (
@@ -71,7 +71,7 @@ def _show(task: Task, inputs: Inputs, got: Outputs, right: Outputs, name: str) -
     return f"With {given}: {'; '.join(lines[:2])}"
 
 
-def _different(task: Task, name: str, got: Any, right: Any) -> Iterator[str]:
+def _different(task: Task, name: str, got: Value, right: Value) -> Iterator[str]:
     if got.shape != right.shape:
         yield f"your {name} has the shape {got.shape}, right {right.shape}"
         return
@@ -81,7 +81,7 @@ def _different(task: Task, name: str, got: Any, right: Any) -> Iterator[str]:
             yield _side_by_side(label, mine[label], theirs[label])
 
 
-def _side_by_side(label: str, mine: Any, theirs: Any) -> str:
+def _side_by_side(label: str, mine: Value, theirs: Value) -> str:
     """Show both numbers; where they look alike, the entry that differs most, in more digits."""
     first, second = _short(mine), _short(theirs)
     if first == second:
@@ -91,7 +91,7 @@ def _side_by_side(label: str, mine: Any, theirs: Any) -> str:
     return f"your {label} = {first}, right {second}"
 
 
-def _short(value: Any) -> str:
+def _short(value: Value) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {_short(one)}" for key, one in value.items()) + "}"
     if isinstance(value, np.ndarray | float):
