@@ -229,7 +229,7 @@ def cell_paths(cell: Cell, params: Params, xs: AnyArray, state0: State | None = 
     state0 : named tuple of arrays (B, H), optional
         The initial state; zeros by default.
     """
-    caches: list[Any] = unroll(cell, params, xs, state0)[2].caches
+    caches: list[Any] = unroll(cell, params, xs, state0)[2].caches  # with f, an LSTM's
     J = np.stack([step_jacobian(cell, params, cache) for cache in caches])
     h, c = cell.state_sizes[:2]
     return CellPaths(

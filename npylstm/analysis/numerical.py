@@ -15,17 +15,24 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import EllipsisType
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from npylstm.backend import Array, Labels, Rng
-from npylstm.cells import Cell, Params, map_state
+from npylstm.backend import AnyArray, Array, Labels, Rng
+from npylstm.cells import AnyState, Cell, Params, map_state
 from npylstm.checks import check_choice, check_size
 from npylstm.models import SequenceModel
 from npylstm.sequence import Layer, Lengths, Recurrent, as_layer, cells_inside
 
-Loss: TypeAlias = Callable[[Any], Any]
+Number: TypeAlias = Any
+"""A loss: a float or a complex number, of Python or of NumPy, or an array () of either library."""
+
+Point: TypeAlias = Any
+"""Parameters in the caller's own form, one of `Arrays`, real or complex."""
+
+Loss: TypeAlias = Callable[[Point], Number]
 """A function from parameters to a number, complex when the parameters are complex."""
 
 Arrays: TypeAlias = Mapping[str, Array] | Sequence[Array] | Array
@@ -34,10 +41,13 @@ Arrays: TypeAlias = Mapping[str, Array] | Sequence[Array] | Array
 Gates: TypeAlias = Mapping[str, Mapping[str, slice]]
 """For a parameter, the columns of each gate in it: `{"b": {"i": slice(0, 4), ...}}`."""
 
+Columns: TypeAlias = EllipsisType | tuple[EllipsisType, slice]
+"""The place of a block in its parameter."""
+
 THRESHOLDS = {"complex": 1e-12, "central": 1e-7}
 """The methods, each with the relative error that a right gradient stays below."""
 
-Along: TypeAlias = Callable[[Array, complex], Any]
+Along: TypeAlias = Callable[[Array, complex], Number]
 """A function from a direction and a step to the loss there."""
 
 _COMPLEX_STEP = 1e-20
@@ -240,7 +250,7 @@ def check_layer(
     doutputs, dstate = map_state(lambda a: rng.standard_normal(a.shape), (outputs, state))
     dxs, dstate0, grads = layer.backward(params, tape, doutputs, dstate)
 
-    def loss(point: Params) -> Any:
+    def loss(point: Params) -> Number:
         names = iter(named_arrays("state0", state0))
         start = map_state(lambda _: point[next(names)], state0)
         own = {name: point[name] for name in params}
@@ -310,7 +320,7 @@ def check_model(
 
 
 @dataclass(frozen=True)
-class _Directions(Sequence[Any]):
+class _Directions(Sequence[Array]):
     """The directions along which a block is checked, made one at a time.
 
     All together would be a matrix of the block's size squared. Without a seed there is one
@@ -323,7 +333,7 @@ class _Directions(Sequence[Any]):
     def __len__(self) -> int:
         return self.size if self.seed is None else _DIRECTIONS
 
-    def __getitem__(self, k: Any) -> Any:
+    def __getitem__(self, k: Any) -> Any:  # a sequence promises slices, too
         if not 0 <= k < len(self):
             raise IndexError(k)
         if self.seed is not None:
@@ -333,11 +343,11 @@ class _Directions(Sequence[Any]):
         return unit
 
 
-Form: TypeAlias = Callable[[Params], Any]
+Form: TypeAlias = Callable[[Params], Point]
 """Parameters as a dict -> their original form."""
 
 
-def _as_dict(arrays: Any) -> tuple[Params, Form]:
+def _as_dict(arrays: Point) -> tuple[Params, Form]:
     """Return arrays as a dict, and a function from such a dict to their original form."""
     if isinstance(arrays, Mapping):
         return dict(arrays), lambda named: named
@@ -349,7 +359,7 @@ def _as_dict(arrays: Any) -> tuple[Params, Form]:
     return {"params": single}, lambda named: named["params"]
 
 
-def _place(arrays: Any, name: str) -> str:
+def _place(arrays: Point, name: str) -> str:
     """Return how an array is reached in its original form: ['W'] in a dict, [0] in a list."""
     if isinstance(arrays, Mapping):
         return f"[{name!r}]"
@@ -361,16 +371,16 @@ def _loss_along(
     form: Form,
     params: Params,
     name: str,
-    columns: Any,
+    columns: Columns,
     dtype: type,
     direction: Array,
     step: complex,
-) -> Any:
+) -> Number:
     """Return the loss after a block of one parameter has moved by step · direction.
 
     The loss may write into its arrays, because they are copies.
     """
-    point: dict[str, Any] = {key: array.astype(dtype) for key, array in params.items()}
+    point: dict[str, AnyArray] = {key: array.astype(dtype) for key, array in params.items()}
     point[name][columns] += step * direction.reshape(point[name][columns].shape)
     value = loss(form(point))
     if np.shape(value) != ():
@@ -404,7 +414,7 @@ def _central_slopes(along: Along, directions: "_Directions") -> tuple[Array, flo
     by the shape of f, a smaller step by its rounding.
     """
 
-    def slope(direction: Array, h: float) -> Any:
+    def slope(direction: Array, h: float) -> Number:
         near = along(direction, h) - along(direction, -h)
         far = along(direction, 2 * h) - along(direction, -2 * h)
         return (8 * near - far) / (12 * h)
@@ -436,7 +446,7 @@ def _relative_error(
     return math.nan if relative >= THRESHOLDS["central"] and error <= blur else relative
 
 
-def gate_blocks(params: Params, gates: Gates) -> Iterator[tuple[str, str, Any]]:
+def gate_blocks(params: Params, gates: Gates) -> Iterator[tuple[str, str, Columns]]:
     """Yield each block's label, the parameter it is in, and its place there."""
     for name in params:
         columns = gates.get(name, {})
@@ -462,7 +472,7 @@ def random_params(part: Layer | SequenceModel, rng: np.random.Generator) -> Para
     return {name: a + 0.2 * rng.standard_normal(a.shape) for name, a in params.items()}
 
 
-def named_arrays(name: str, state: Any) -> Params:
+def named_arrays(name: str, state: AnyState) -> Params:
     """Return the arrays of a state, with any nesting, by names such as `state0.c`."""
     if not isinstance(state, tuple):
         return {name: state}

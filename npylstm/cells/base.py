@@ -33,8 +33,8 @@ Cache: TypeAlias = tuple[Any, ...]
 """What a step's forward pass keeps for its backward pass: a named tuple with the input x first, and
 each of the cell's gates under its own name. A cell may also keep tuples and numbers, hence Any."""
 
-if TYPE_CHECKING:  # the default, so that `Cell` alone is a cell of any state, needs Python 3.13
-    StateT = TypeVar("StateT", bound=State, default=Any)
+if TYPE_CHECKING:  # a default needs Python 3.13 when the program runs
+    StateT = TypeVar("StateT", bound=State, default=Any)  # `Cell` alone is a cell of any state
 else:
     StateT = TypeVar("StateT")
 

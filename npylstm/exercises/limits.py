@@ -36,7 +36,7 @@ def call_with_limit(function: Callable[[], T], seconds: float) -> T:
     TimeoutError
         If it was stopped.
     """
-    outcome: dict[str, Any] = {}
+    outcome: dict[str, Any] = {}  # the function's value, or its error
 
     def work() -> None:
         try:

@@ -21,10 +21,10 @@ from functools import partial
 from io import BytesIO
 from pathlib import Path
 from types import CodeType
-from typing import Any
 
 from npylstm.backend import Untyped
 from npylstm.exercises.limits import call_with_limit
+from npylstm.exercises.tasks import Value
 from npylstm.exercises.words import describe_error, printable
 
 _DEFINITIONS = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -53,7 +53,7 @@ class Script:
         Functions that are still as they were handed out.
     """
 
-    namespace: dict[str, Any]
+    namespace: dict[str, Value]
     remarks: list[str] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
     unwritten: set[str] = field(default_factory=set)

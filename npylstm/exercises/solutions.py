@@ -8,7 +8,7 @@ GRU columns r, u, n, and dz for dL/dz. Gradients of parameters are summed over b
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
@@ -528,7 +528,7 @@ def gru_cell_backward(
     return dx, dh_prev, dW_x, dW_h, db
 
 
-def numerical_gradient(f: Callable[[Array], Any], x: Array, h: float) -> Array:
+def numerical_gradient(f: Callable[[Array], float], x: Array, h: float) -> Array:
     """Gradient of f at x by central differences, one entry of x at a time.
 
     Equation, with e_k one at entry k and zero elsewhere::
@@ -668,7 +668,7 @@ def jacobian_product_norms(hs: Array, W_h: Array) -> Array:
 
 
 def train(
-    loss_and_grads: Callable[[Params, Array, Array], tuple[Any, Params]],
+    loss_and_grads: Callable[[Params, Array, Array], tuple[float, Params]],
     params: Params,
     batches: Sequence[tuple[Array, Array]],
     epochs: int,

@@ -9,13 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from types import CodeType, FunctionType
-from typing import Any
 
 import numpy as np
 
 from npylstm.exercises import solutions
 from npylstm.exercises.mistakes import MISTAKES, Mistake
-from npylstm.exercises.tasks import Function
+from npylstm.exercises.tasks import Function, Value
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ def plant(name: str, made: Iterable[Slip] = ()) -> Function | None:
 
     None where two of the mistakes want to change the same place.
     """
-    namespace: dict[str, Any] = {"np": np}
+    namespace: dict[str, Value] = {"np": np}
     for function in (name, *helpers(name)):
         code = _compile(function, tuple(s.mistake for s in made if s.function == function))
         if code is None:

@@ -92,7 +92,7 @@ class _Exchange(ast.NodeTransformer):
     def __init__(self, old: str, new: ast.expr) -> None:
         self.old, self.new, self.count = old, new, 0
 
-    def visit(self, node: ast.AST) -> Any:
+    def visit(self, node: ast.AST) -> Any:  # as NodeTransformer has it
         """Exchange a node, or what is in it."""
         if isinstance(node, ast.expr) and ast.dump(node) == self.old:
             self.count += 1

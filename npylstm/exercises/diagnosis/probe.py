@@ -1,14 +1,13 @@
 """Calling an answer on inputs that show one thing at a time."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 
 from npylstm.backend import AnyArray
 from npylstm.exercises import solutions
 from npylstm.exercises.diagnosis.smallest import Ask
-from npylstm.exercises.tasks import Inputs, Size, Task
+from npylstm.exercises.tasks import Inputs, Size, Task, Value
 from npylstm.exercises.trials import Outputs, name_outputs, split_gates
 
 UPSTREAM = ("dh", "dc", "dhs", "ds", "dt")
@@ -58,7 +57,7 @@ class Prober:
         return split_gates(self.task, name_outputs(self.task, value))
 
 
-def only(inputs: Inputs, name: str, index: Any = ...) -> Inputs:
+def only(inputs: Inputs, name: str, index: Value = ...) -> Inputs:
     """Switch off everything that arrives, except one argument or a part of it."""
     off = {key: np.zeros_like(inputs[key]) for key in UPSTREAM if key in inputs}
     off[name][index] = inputs[name][index]

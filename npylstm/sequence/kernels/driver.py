@@ -137,7 +137,7 @@ def run(
     kept = _entries(T, (kernel.blocks, *networks, H, B), dtype, True) if keep_tape else None
     in_tape = keep_tape and lengths is None
     hs = us[1:, ..., :H, :] if in_tape else np.empty((T, *networks, H, B), dtype)
-    views: Iterable[Any] = zip(
+    views: Iterable[Any] = zip(  # of more than five, `zip` has no type
         us, us[..., H + 1 : H + 1 + D, :], _columns(xs, networks), us[1:, ..., :H, :], skipped,
         repeat(None) if kept is None else kept, hs, strict=False,
     )  # fmt: skip
