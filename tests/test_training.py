@@ -400,6 +400,13 @@ def test_checkpoints_that_hold_another_model_or_none_are_refused(tmp_path, meta)
         load_model(tmp_path / "model.npz")
 
 
+def test_a_checkpoint_in_place_of_a_model_is_refused_with_the_name_of_the_right_file(tmp_path):
+    checkpoint.save(tmp_path / "checkpoint.npz", SequenceModel(LSTMCell(3, 4), 2).init(0), {})
+    message = r"checkpoint\.npz holds no model; a run's model is its model\.npz"
+    with pytest.raises(ValueError, match=message):
+        load_model(tmp_path / "checkpoint.npz")
+
+
 def places(config, at=()):
     """Where something stands in a description: the keys and numbers that lead there."""
     for key, part in config.items() if isinstance(config, dict) else enumerate(config):
