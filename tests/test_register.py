@@ -76,6 +76,15 @@ def test_a_registered_cell_is_saved_and_loaded_as_it_was(tmp_path):
         assert all((arrays[name] == params[name]).all() for name in params)
 
 
+def test_a_field_that_is_a_tuple_is_a_tuple_again():
+    @register
+    @dataclass(frozen=True)
+    class ManyDelays(RNNCell):
+        delays: tuple[float, ...] = ()
+
+    assert from_config(to_config(ManyDelays(2, 3, delays=(0.5, 0.25)))).delays == (0.5, 0.25)
+
+
 def test_a_cell_that_is_not_registered_is_refused_before_anything_is_written(tmp_path):
     path = tmp_path / "model.npz"
     model, params = model_of(Stack([LSTMCell(2, 3), SlowCell(3, 3)]))

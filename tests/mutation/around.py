@@ -6,7 +6,7 @@ TESTS = {
     "training/runs.py": ["runs", "training", "cli", "resume"],
     "training/settings.py": ["runs", "training", "cli"],
     "models/checkpoint.py": ["checkpoint"],
-    "models/saving.py": ["training", "models"],
+    "models/saving.py": ["training", "models", "register"],
     "models/generation.py": ["text", "layers"],
     "files.py": ["runs", "checkpoint", "data_fetch"],
     "checks.py": ["errors", "runs", "backend"],
