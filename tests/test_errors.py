@@ -306,6 +306,7 @@ def test_models_refuse_targets_that_do_not_fit(every_step, lengths):
     message = f"targets must have shape {shape} or {(*shape, K)}, got "
     for wrong in labels[1:], labels[..., None], labels[None]:
         refused(ValueError, re.escape(f"{message}{wrong.shape}"), call(wrong))
+    refused(ValueError, "targets must be .* integers.* got float64", call(labels.astype(float)))
     call(labels)()
 
 

@@ -258,7 +258,6 @@ def check_layer(
         parts = map_state(lambda a, da: (a * da).sum(), (outputs, state), (doutputs, dstate))
         return sum(named_arrays("", parts).values())
 
-    assert dxs is not None
     return gradient_check(
         loss,
         {**params, "xs": xs, **named_arrays("state0", state0)},

@@ -284,6 +284,11 @@ def _check_targets(targets: AnyArray, y: Array) -> None:
     labels = y.shape[:-1]
     if targets.shape not in (labels, y.shape):
         raise ValueError(f"targets must have shape {labels} or {y.shape}, got {targets.shape}")
+    if targets.shape == labels and targets.dtype.kind not in "iu":
+        raise ValueError(
+            f"targets must be of shape {y.shape}, or class numbers that are integers, as "
+            f".astype(int) makes them, got {targets.dtype} of shape {targets.shape}"
+        )
 
 
 def _without_padding(targets: AnyArray, y: Array, lengths: Lengths) -> AnyArray:
