@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from npylstm.analysis.jacobians import (
+    cell_paths,
     direct_cell_path,
     jacobian_by_products,
     jacobians,
@@ -92,10 +93,18 @@ def test_the_measured_norm_stays_below_the_bound():
     assert norms[-1].max() < bound[-1]  # and far below it, in a network whose units saturate
 
 
+def test_the_bound_of_a_logistic_network_has_its_slope_of_a_quarter():
+    params = RNNCell(3, 2, "logistic").init(0) | {"W_h": np.diag([2.0, 1.0])}
+    bound = rnn_bound(RNNCell(3, 2, "logistic"), params, np.arange(3))
+    np.testing.assert_allclose(bound, [1, 1 / 2, 1 / 4])
+
+
 def test_norm_and_radius_of_a_matrix_with_known_values():
     shear = np.array([[0.5, 10.0], [0.0, 0.25]])
     assert spectral_radii(shear) == pytest.approx(0.5)
     assert spectral_norms(shear) == pytest.approx(np.sqrt(np.linalg.eigvalsh(shear.T @ shear)[-1]))
+    quarter_turn = np.array([[0.0, -0.5], [0.5, 0.0]])  # its eigenvalues are imaginary
+    assert spectral_radii(quarter_turn) == pytest.approx(0.5)
 
 
 def test_the_direct_path_is_the_whole_one_when_the_gates_do_not_see_the_state():
@@ -110,6 +119,9 @@ def test_the_direct_path_is_the_whole_one_when_the_gates_do_not_see_the_state():
     path = direct_cell_path(np.stack(f))
     dc_dc = span_products(jacobians(cell, params, xs, state0))[..., 4:, 4:]
     np.testing.assert_allclose(np.diagonal(dc_dc, axis1=-2, axis2=-1), path, rtol=1e-12)
+    paths = cell_paths(cell, params, xs, state0)
+    np.testing.assert_allclose(paths.direct, path.max(axis=-1), rtol=1e-12)
+    np.testing.assert_allclose(paths.full, paths.direct, rtol=1e-12)
 
 
 def test_exponents_of_a_linear_network_are_the_logarithms_of_its_eigenvalues():
@@ -122,6 +134,15 @@ def test_exponents_of_a_linear_network_are_the_logarithms_of_its_eigenvalues():
     params["b"][:] = 0
     spectrum = lyapunov_spectrum(cell, params, xs, skip=100)
     np.testing.assert_allclose(spectrum[0], np.log(eigenvalues), rtol=1e-6, atol=1e-6)
+
+
+def test_a_direction_that_the_later_step_loses_has_the_exponent_minus_infinity():
+    """Unit 1 alone is open in the first step, unit 2 alone in the second, and 1 never reaches 2."""
+    cell = RNNCell(2, 2, "relu")
+    params = {"W_x": np.eye(2), "W_h": np.array([[0.5, 0.0], [0.7, 0.9]]), "b": np.zeros(2)}
+    xs = np.array([[[1.0, -5.0]], [[-5.0, 5.0]]])
+    assert lyapunov_spectrum(cell, params, xs, exponents=1, skip=0) == -np.inf
+    assert np.isfinite(lyapunov_spectrum(cell, params, xs[::-1], exponents=1, skip=0))
 
 
 def test_exponents_of_an_isolated_cell_are_the_mean_logarithm_of_its_forget_gate():
