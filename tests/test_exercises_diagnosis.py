@@ -122,6 +122,9 @@ SLIPS = [
     ("lstm_stacked", CUT_COLUMNS, "du[:, :-H], du[:, -H:]", "dx and dh_prev", "stacked with h"),
     ("lstm_sequence", CUT, "dW[H:], dW[:H]", "dW_x and dW_h", "stacked with x before h"),
     ("lstm_loop", "np.zeros_like(x)", "np.zeros(x.shape, int)", "dx", "truncated towards zero"),
+    ("softmax_rows", "max(axis=1", "max(axis=0", "log p, the shift", "each column over the batch"),
+    ("lstm_forward", "(1 + np.tanh(v / 2))", "(1 + v / 2)", "i, f and o", "tanh missing"),
+    ("rmsprop_class", "Opt(lr,", "Opt(grad,", "param, the step", "grad in place of lr"),
     ("jacobians", "range(t + 1, T)", "range(t, T)", "the steps of the product", "in place of 1"),
 ]
 

@@ -147,6 +147,14 @@ def test_entries_that_are_mixed_are_told_to_be(mixed, words):
     assert any(words in s.words for s in said)
 
 
+def test_results_that_are_no_numbers_are_not_told_to_depend_on_anything():
+    def answer(param, grad, ms, lr, decay, eps):
+        new = decay * ms + (1 - decay) * grad
+        return param - lr * grad / (np.sqrt(new) + eps), new
+
+    assert not [s for s in observed("rmsprop_step", answer) if "depends on" in s.words]
+
+
 def test_a_pairing_that_is_certain_gives_the_numbers_of_every_trial():
     name, text = IDIOMS["lstm_sequence"]
     text = text.replace("xs[t]", "xs[t - 2 if t > 1 else t - 2 + len(xs)]")

@@ -232,7 +232,7 @@ def _others(name: str, names: Namespace, spoken: dict[str, str]) -> Iterator[tup
     for other in _wider(value, names):
         yield other, f"{spoken.get(other, other)} in place of {said}", 1
     for other in _factors(value, names):
-        if np.ndim(names[other]) < np.ndim(value):
+        if np.shape(names[other]) != np.shape(value):
             said_other = spoken.get(other, other)
             yield f"{other} + 0 * {name}", f"{said_other} in place of {said}", 1
         for text, words, cost in FACTORS:
@@ -284,8 +284,15 @@ def _factors(value: Value, names: Namespace) -> list[str]:
         and np.asarray(one).dtype != bool
         and not other.startswith("_")
         and not _is_gradient(other)
-        and np.shape(one) in (np.shape(value), np.shape(value)[-1:], ())
+        and np.shape(one) in (*_shapes_beside(np.shape(value)), ())
     ]
+
+
+def _shapes_beside(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
+    """Shapes that fit beside a shape: its own, that of a row of it, one number for each row."""
+    yield from (shape, shape[-1:])
+    if len(shape) == 2:
+        yield shape[0], 1
 
 
 def _is_gradient(name: str) -> bool:

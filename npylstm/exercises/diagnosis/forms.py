@@ -368,7 +368,7 @@ hs = arrange(np.stack([hs_t.get(t, 0 * h0) for t in range(T)]))  # hs | h_t
 _SOFTMAX = """\
 B = len(logits)
 K = logits.shape[1]
-top = logits.max(axis=1, keepdims=True)  # p, the shift | p
+top = largest(logits)  # p, the shift | p
 shifted = logits - top  # p, the shift | p
 e = np.exp(shifted)  # p | p
 total = over_classes(e)  # p, the sum over the classes | p
@@ -382,6 +382,24 @@ row_loss = log_total - picked  # loss of a row | loss
 loss = average(row_loss)  # loss | loss
 marked = labels  # dlogits, the label | loss
 y = one_hot(marked, p)  # dlogits, the right class | loss
+d = p - y  # dlogits | loss
+dlogits = d / B  # dlogits, the mean | loss
+"""
+
+_LOG_SOFTMAX = """\
+B = len(logits)
+K = logits.shape[1]
+top = largest(logits)  # log p, the shift | p
+shifted = logits - top  # log p, the shift | p
+e = np.exp(shifted)  # log p, the exponentials | p
+total = over_classes(e)  # log p, the sum over the classes | p
+log_total = logarithm(total)  # log p, the logarithm | p
+log_p = shifted - log_total  # log p | p
+picked = pick(log_p, labels)  # loss, the right class | loss
+row_loss = -picked  # loss of a row | loss
+loss = average(row_loss)  # loss | loss
+p = np.exp(log_p)  # p | p
+y = one_hot(labels, p)  # dlogits, the right class | loss
 d = p - y  # dlogits | loss
 dlogits = d / B  # dlogits, the mean | loss
 """
@@ -455,7 +473,8 @@ for t in range(T):
         slope = dtanh(hs_used[s])  # dh_{s+1}/dh_s, the slope | h_t
         jacobian = W_used * slope  # dh_{s+1}/dh_s | h_t
         product = join(product, jacobian)  # the product | dh_{T-1}
-    found.append(measure(product))
+    norm = measure(product)  # norms[t] | dh_{T-1}
+    found.append(norm)
 norms = arrange(np.array(found))  # norms | dh_{T-1}
 """
 
@@ -504,7 +523,7 @@ FORMS: dict[str, tuple[str, ...]] = {
         "dz = dt * (1 - t**2)  # dz | t\n",
         "dz = dt * (1 - t) * (1 + t)  # dz | t\n",
     ),
-    "softmax_cross_entropy": (_SOFTMAX,),
+    "softmax_cross_entropy": (_SOFTMAX, _LOG_SOFTMAX),
     "rnn_cell_forward": (_RNN_FORWARD,),
     "rnn_cell_backward": (_RNN_STEP,),
     "rnn_forward": (_RNN_RUN,),

@@ -91,6 +91,13 @@ ACTIVATIONS: Family = {
     "half_more": (lambda z: sigmoid(z) + 0.5, "another number added in the sigmoid"),
     "not_a_half": (lambda z: np.tanh(0.5 * z) + 1, "sigmoid not halved"),
     "sine": (np.sin, "sine in place of the function"),
+    "no_tanh": (lambda z: 0.5 + 0.25 * z, "tanh missing in the sigmoid"),
+    "minus_below": (lambda z: 1 / (1 - np.exp(-z)), "minus in place of plus in the denominator"),
+    "no_one_below": (np.exp, "one missing in the denominator of the sigmoid"),
+    "not_divided": (
+        lambda z: 1 + np.exp(-z),
+        "denominator of the sigmoid in place of the fraction",
+    ),
     "softsign": (lambda z: z / (1 + abs(z)), "softsign in place of the function"),
 }
 
@@ -416,6 +423,20 @@ SUMS: Family = {
 def over_classes(e: Array) -> Value:
     """Sum over the classes."""
     return e.sum(axis=1, keepdims=True)
+
+
+def largest(logits: Array) -> Any:
+    """Take the largest logit of every row."""
+    return logits.max(axis=1, keepdims=True)
+
+
+LARGEST: Family = {
+    "largest_of_column": (
+        lambda logits: logits.max(axis=0, keepdims=True),
+        "largest of each column over the batch, not of each row",
+    ),
+    "largest_added": (lambda logits: -largest(logits), "largest logit added, not taken off"),
+}
 
 
 CLASS_SUMS: Family = {
@@ -886,6 +907,7 @@ FAMILIES: dict[Function, Family] = {
     keep: ARRANGED,
     columns: SPLITS,
     plus: SUMS,
+    largest: LARGEST,
     over_classes: CLASS_SUMS,
     pick: PICKS,
     one_hot: MARKS,

@@ -66,7 +66,10 @@ def only(inputs: Inputs, name: str, index: Value = ...) -> Inputs:
 
 def moved(one: Outputs, other: Outputs) -> dict[str, AnyArray]:
     """Tell which entries of each block differ between two calls."""
-    return {block: ~np.isclose(one[block], other[block], rtol=1e-7, atol=1e-12) for block in one}
+    return {
+        block: ~np.isclose(one[block], other[block], rtol=1e-7, atol=1e-12, equal_nan=True)
+        for block in one
+    }
 
 
 def joined(words: Iterable[str]) -> str:
