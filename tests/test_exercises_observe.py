@@ -1,6 +1,8 @@
 """What is observed of an answer at work: factors, dependence, pairs, and single formulas."""
 
 import math
+import subprocess
+import sys
 import time
 from functools import partial
 
@@ -292,6 +294,27 @@ def test_another_norm_is_told_by_its_name():
 def test_an_answer_that_is_no_product_gets_no_factor():
     name, answer = slip("lstm_loop", "a_f = d_c *", "a_f = np.sin(d_c + i[n]) *")
     assert not [s for s in observed(name, answer) if "stands" in s.words or "factor" in s.words]
+
+
+FRESH = """
+import time
+from npylstm.exercises import check
+from npylstm.exercises.sources import plant, slips
+
+check("lstm_backward", plant("lstm_backward", {made}))
+print(time.process_time())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("made", ["[]", "[slips('lstm_backward')[3]]"])
+def test_a_right_answer_and_a_known_slip_take_half_a_second_with_the_import(made):
+    command = [sys.executable, "-c", FRESH.format(made=made)]
+    seconds = [
+        float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        for _ in range(3)
+    ]
+    assert min(seconds) < 0.5
 
 
 def test_an_unknown_answer_is_explained_in_three_seconds_of_work():

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TypeAlias
 
@@ -95,21 +95,26 @@ def split_gates(task: Task, outputs: Outputs) -> Outputs:
     return blocks
 
 
-def make_trials(task: Task, forward: Function, seed: int) -> tuple[Trial, ...]:
-    """Draw the trials of an exercise, with the gradients of that forward function."""
-    trials = []
+def _draw(task: Task, forward: Function, seed: int) -> Iterator[Trial]:
+    """Draw the trials of an exercise, with what its solution gives."""
     for number, size in enumerate(task.sizes):
         inputs = task.inputs(np.random.default_rng([seed, number]), size)
         with np.errstate(all="ignore"):
             inputs |= task.run(forward, inputs)
             right = name_outputs(task, task.solution(*(inputs[name] for name in task.arguments)))
-            if task.loss:
-                right |= {
-                    name: _gradient(task.loss, forward, inputs, name[1:])
-                    for name in task.outputs
-                    if name.startswith("d")
-                }
-        trials.append(Trial(size, inputs, right))
+        yield Trial(size, inputs, right)
+
+
+def make_trials(task: Task, forward: Function, seed: int) -> tuple[Trial, ...]:
+    """Draw the trials of an exercise, with the gradients of any forward function."""
+    trials = []
+    for trial in _draw(task, forward, seed):
+        right = dict(trial.right)
+        with np.errstate(all="ignore"):
+            for name in task.outputs:
+                if task.loss and name.startswith("d"):
+                    right[name] = _gradient(task.loss, forward, trial.inputs, name[1:])
+        trials.append(replace(trial, right=right))
     return tuple(trials)
 
 
@@ -124,6 +129,9 @@ def _gradient(loss: Loss, forward: Function, inputs: Inputs, variable: str) -> A
 
 @cache
 def reference_trials(name: str, seed: int) -> tuple[Trial, ...]:
-    """Draw the trials of an exercise with the reference forward function."""
+    """Draw the trials of an exercise with the reference forward function.
+
+    A test makes sure that its gradients, by the solution, are those of `make_trials`.
+    """
     task = find_task(name)
-    return make_trials(task, getattr(solutions, task.forward or task.name), seed)
+    return tuple(_draw(task, getattr(solutions, task.forward or task.name), seed))

@@ -425,7 +425,7 @@ def over_classes(e: Array) -> Value:
     return e.sum(axis=1, keepdims=True)
 
 
-def largest(logits: Array) -> Any:
+def largest(logits: Array) -> Value:
     """Take the largest logit of every row."""
     return logits.max(axis=1, keepdims=True)
 
