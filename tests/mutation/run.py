@@ -57,7 +57,7 @@ class Record(NamedTuple):
 
 def copy(tree: Path, folder: Path) -> None:
     """Copy all that the tests need."""
-    for part in ("npylstm", "tests", "docs"):
+    for part in ("npylstm", "tests", "docs", "notebooks"):
         shutil.copytree(tree / part, folder / part)
     shutil.copy(tree / "setup.cfg", folder)
 
