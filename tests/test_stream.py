@@ -52,6 +52,21 @@ def test_steps_compute_what_the_whole_sequence_does(layer, given):
     same(steps[0], again[0])  # what a step returned is the caller's own
 
 
+@EVERY
+def test_neither_later_steps_nor_later_changes_of_the_parameters_reach_what_was_given(layer):
+    layer = as_layer(layer)
+    params, xs = layer.init(0), np.random.default_rng(0).normal(size=(T, B, D))
+    _, state, _ = layer.forward(params, xs[:1])
+    outputs, _, _ = layer.forward(params, xs)
+    stream = Stream(layer, params, batch_size=B)
+    steps, after_one = [stream(xs[0])], stream.state
+    for array in params.values():
+        array[...] = 7
+    steps += [stream(x) for x in xs[1:]]
+    same(after_one, state)
+    same(np.stack(steps), outputs)
+
+
 def test_float32_and_a_batch_of_one_by_default():
     cell = LSTMCell(D, H)
     stream = Stream(cell, cell.init(0, np.float32))

@@ -12,6 +12,7 @@ from npylstm.cells import (
     LRUCell,
     MinGRUCell,
     MinLSTMCell,
+    MinLSTMState,
     MLSTMCell,
     SLSTMCell,
     chrono,
@@ -273,6 +274,20 @@ def test_a_scan_keeps_what_logarithms_would_lose():
     u = np.array([0.0, -3.0, 0.0, 2.0, -2.0, 1e-12])[:, None]
     got = scan(f, u, np.array([5.0]))[:, 0]
     np.testing.assert_allclose(got, [5.0, -3.0, -3.0, 2.0, 0.0, 1e-12], rtol=0, atol=1e-15)
+
+
+def test_the_state_after_a_scan_does_not_hold_the_memory_of_all_steps():
+    cell = MinGRUCell(D, H)
+    _, state, _ = Recurrent(cell).forward(cell.init(0), np.ones((T, B, D)))
+    assert state.h.base is None or state.h.base.size == state.h.size
+
+
+def test_two_gates_that_are_both_shut_share_the_memory_by_what_is_left_of_them():
+    """σ(z_f) / (σ(z_i) + σ(z_f)), where both underflow."""
+    cell = MinLSTMCell(1, 1)
+    params = {"W_x": np.zeros((1, 3)), "b": np.array([-2000.0, -2000.0, 0.0])}
+    state, _ = cell.forward(params, np.zeros((1, 1)), MinLSTMState(np.ones((1, 1))))
+    assert state.h == 0.5
 
 
 def test_a_scan_changes_none_of_its_arguments():

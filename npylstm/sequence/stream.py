@@ -61,7 +61,8 @@ class Stream:
         xs = np.zeros((1, *_batch(start, x)), dtype)
         outputs, _, _ = whole.forward(params, xs, start, keep_tape=False)
         self._shape = (outputs.shape[1], whole.input_size)
-        self._steps = _steps(whole, params, start)
+        own = {name: array.copy() for name, array in params.items()}
+        self._steps = _steps(whole, own, start)
 
     def __call__(self, x: Array) -> Array:
         """Make a step.
@@ -149,7 +150,7 @@ class _KernelStep:
         self, layer: Recurrent, params: Params, state: State, kernel_type: type[Kernel]
     ) -> None:
         cell = layer.cell
-        kernel = kernel_type(cell, {name: array.copy() for name, array in params.items()})
+        kernel = kernel_type(cell, params)
         start = [np.array(part.T, kernel.dtype, order="C") for part in state]
         self._make, self._carried = kernel.forward(start)
         H, D, B = cell.output_size, cell.input_size, start[0].shape[-1]

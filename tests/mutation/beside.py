@@ -128,7 +128,7 @@ MISTAKES = {
             "return self._kind(self._h.T.copy(), *(part.T.copy() for",
             "return self._kind(self._h.T.copy(), *(part.T for",
         ),
-        ("{name: array.copy() for name, array in params.items()}", "params"),
+        ("own = {name: array.copy() for name, array in params.items()}", "own = params"),
         ("        if x.shape != self._shape:\n", "        if False:\n"),
         ("now = None if alive is None else", "now = None if True else"),
     ],
