@@ -206,6 +206,13 @@ def test_whole_numbers_on_the_way_to_all_results_are_told():
     assert "another cause" not in what
 
 
+def test_another_norm_is_named_where_the_last_one_is_written_as_one():
+    name, text = IDIOMS["jacobians"]
+    text = text.replace("norm(P, 2)", "norm(P, 'nuc') if t < T - 1 else 1.0")
+    what = check(name, function(text, name)).hints[1]
+    assert "norms[t]: sum of the singular values" in what
+
+
 def test_whole_numbers_of_x_that_stay_whole_are_told():
     def answer(f, x, h):
         gradient = np.zeros_like(x)

@@ -537,6 +537,9 @@ FORMS: dict[str, tuple[str, ...]] = {
     "rmsprop_step": (_RMSPROP.format(denominator="(np.sqrt(used) + eps)"),),
     "rmsprop_step_tf1": (_RMSPROP.format(denominator="np.sqrt(used + eps)"),),
     "clip_by_global_norm": (_CLIP,),
-    "jacobian_product_norms": (_JACOBIAN,),
+    "jacobian_product_norms": (
+        _JACOBIAN,
+        _JACOBIAN.replace("measure(product)", "measure(product) if t < T - 1 else 1.0"),
+    ),
     "train": (_TRAIN,),
 }
