@@ -15,7 +15,7 @@ from npylstm.interop import (
     to_tf1,
     to_torch,
 )
-from npylstm.sequence import Bidirectional, Stack, as_layer
+from npylstm.sequence import Bidirectional, Stack, as_layer, unroll, unroll_backward
 from npylstm.tf1 import BasicLSTMCell, dynamic_rnn
 
 D, H = 2, 4
@@ -87,6 +87,30 @@ def test_functions_in_the_argument_order_of_cs231n_agree_and_a_mistake_is_locate
     report = check_against(wrong, RNNCell(D, H), "cs231n")
     assert [row.block for row in report.rows if not row.ok] == ["W_h"]
     assert "DIFFERENT" in str(report)
+    assert not report.ok  # although every other block agrees
+
+
+def test_code_that_leaves_out_the_first_or_the_last_state_is_found():
+    forgetful = lambda x, h0, *weights: cs231n_rnn_forward(x, 0 * h0, *weights)  # noqa: E731
+    report = check_against((forgetful, cs231n_rnn_backward), RNNCell(D, H), "cs231n")
+    assert "outputs" in {row.block for row in report.rows if not row.ok}
+
+    cell = LSTMCell(D, H)
+
+    def without_dstate(params, xs, state0, doutputs, dstate):
+        _, _, tape = unroll(cell, params, xs, state0)
+        return unroll_backward(cell, params, tape, doutputs)
+
+    assert not check_against(without_dstate, cell, "npylstm").ok
+
+
+def test_gradients_of_another_shape_are_refused_with_both():
+    def broadcast(dh, cache):
+        dx, *others = cs231n_rnn_backward(dh, cache)
+        return dx[..., :1], *others
+
+    with pytest.raises(ValueError, match=r"xs must have shape \(5, 3, 2\), got \(5, 3, 1\)"):
+        check_against((cs231n_rnn_forward, broadcast), RNNCell(D, H), "cs231n")
 
 
 # The functions of deeplearning.ai: (n_x, m, T), [a; x] stacked, dictionaries.
