@@ -6,15 +6,18 @@ from npylstm.cells.lstm import LSTMCell
 from npylstm.cells.lstm_variant import LSTMVariant
 from npylstm.cells.rnn import RNNCell
 from npylstm.interop import (
+    attributes_to_onnx,
     from_keras,
     from_onnx,
     from_tf1,
     from_torch,
+    layer_from_keras,
     to_keras,
     to_onnx,
     to_tf1,
     to_torch,
 )
+from npylstm.interop.core import as_array
 from npylstm.sequence.layers import Bidirectional, Stack, as_layer
 from npylstm.sequence.wrappers import Dropout, Residual
 
@@ -452,3 +455,56 @@ def test_arrays_that_do_not_fit_are_refused_by_name():
             to_tf1(DEEP, draw(DEEP), wrong)
     with pytest.raises(TypeError, match="layer must be a Cell or a Layer"):
         to_torch("LSTM", {})
+
+
+# What descriptions alone tell, without the framework
+
+
+def keras_sequential(*layers):
+    return {"class_name": "Sequential", "config": {"layers": list(layers)}}
+
+
+KERAS_LSTM = {"class_name": "LSTM", "config": {"units": H}}
+
+
+def test_dropout_of_keras_is_a_rate_and_ours_the_share_that_is_kept():
+    between = {"class_name": "Dropout", "config": {"rate": 0.25}}
+    layer = layer_from_keras(keras_sequential(KERAS_LSTM, between), input_size=D)
+    assert layer == Dropout(LSTMCell(D, H), output_keep_prob=0.75)
+    inside = {"class_name": "LSTM", "config": {"units": H, "dropout": 0.25}}
+    layer = layer_from_keras(inside, input_size=D)
+    assert layer == Dropout(LSTMCell(D, H), 0.75, variational="sequence")
+
+
+def test_the_backward_layer_of_keras_is_its_own():
+    hard = {"class_name": "LSTM", "config": {"units": H, "recurrent_activation": "hard_sigmoid"}}
+    config = {"layer": KERAS_LSTM, "backward_layer": hard}
+    layer = layer_from_keras({"class_name": "Bidirectional", "config": config}, input_size=D)
+    assert layer.forward_layer == as_layer(LSTMCell(D, H))
+    assert layer.backward_layer.cell.gate_activation.startswith("hard_sigmoid")
+
+
+def test_a_compiled_module_has_a_prefix_more():
+    layer = as_layer(LSTMCell(D, H))
+    params = draw(layer)
+    arrays = {f"_orig_mod.rnn.{name}": a for name, a in to_torch(layer, params).items()}
+    for name, array in from_torch(layer, arrays, prefix="rnn").items():
+        np.testing.assert_array_equal(array, params[name])
+
+
+def test_an_array_of_bfloat16_becomes_float32():
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+
+    class Tensor:
+        def __array__(self, dtype=None, copy=None):
+            return np.array([1.5, -2.0], bfloat16)
+
+    array = as_array("x", Tensor())
+    assert array.dtype == np.float32
+    assert array.tolist() == [1.5, -2.0]
+
+
+def test_onnx_attributes_leave_out_what_is_the_default_in_both_directions():
+    both = Bidirectional(LSTMCell(D, H), LSTMCell(D, H))
+    (attributes,) = attributes_to_onnx(both)
+    assert attributes == {"op_type": "LSTM", "hidden_size": H, "direction": "bidirectional"}

@@ -242,3 +242,14 @@ def test_what_is_no_safetensors_file_or_holds_no_such_layer_is_named(path):
         save_safetensors(path, cell, cell.init(0), metadata={"epochs": 3})
     with pytest.raises(FileNotFoundError):
         load_safetensors(path.with_name("none.safetensors"))
+
+
+def test_of_two_coupled_gates_a_layout_keeps_the_one_it_names():
+    cell = LSTMVariant(D, H, coupled=True)
+    params = random_like(cell.init(0))
+    i = params["W_x"][:, cell.gate_columns["i"]]
+    np.testing.assert_array_equal(to_blocks(cell, params)["W_xi"], i)
+    kept = dataclasses.replace(LAYOUTS["gates"]["LSTM"], coupled="f")
+    blocks = to_blocks(cell, params, kept)
+    assert "W_xi" not in blocks
+    np.testing.assert_array_equal(blocks["W_xf"], -i)
