@@ -377,6 +377,37 @@ def test_dynamic_drivers_agree_with_the_static_ones(time_major):
         np.testing.assert_array_equal(grads[name], grads_dynamic[name])
 
 
+def test_the_gradient_of_the_inputs_of_both_directions_is_the_numerical_one():
+    cells = BasicLSTMCell(4), GRUCell(2)
+    scopes = "bidirectional_rnn/fw", "bidirectional_rnn/bw"
+    variables = cells[0].build(3, 0, np.float64, scopes[0])
+    variables |= cells[1].build(3, 1, np.float64, scopes[1])
+    rng = np.random.default_rng(0)
+    xs, dys, direction = (rng.normal(size=(4, 2, n)) for n in (3, 6, 3))
+
+    def outputs(xs):
+        run = static_bidirectional_rnn(
+            *cells, list(xs), dtype=np.float64, sequence_length=[4, 2], variables=variables
+        )
+        return np.stack(run[0]), run
+
+    dxs = np.stack(outputs(xs)[1].backward(list(dys))[0])
+    step = 1e-6 * direction
+    numerical = ((outputs(xs + step)[0] - outputs(xs - step)[0]) * dys).sum() / 2e-6
+    assert (dxs * direction).sum() == pytest.approx(numerical, rel=1e-7)
+
+
+def test_a_projection_is_as_wide_as_the_output_and_c_is_not():
+    cell = LSTMCell(4, num_proj=2)
+    assert cell.output_size == 2
+    assert cell.state_size == LSTMStateTuple(4, 2)
+
+
+def test_steps_of_another_dtype_are_refused():
+    with pytest.raises(ValueError, match=r"inputs\[1\] must be an array of float32"):
+        rnn(inputs=(X, X.astype(np.float64)))
+
+
 # Dropout: what TensorFlow 1.15.5 was seen to do.
 
 
@@ -428,6 +459,7 @@ def test_both_directions_draw_masks_of_their_own():
     )
     masks = np.array(outputs) == 0
     assert (masks[..., :50] != masks[..., 50:]).any()
+    assert (masks[..., :50] != masks[::-1, :, 50:]).any()  # by its own order of the steps, too
 
 
 # What TensorFlow 1.15.5 refuses, and what it takes by accident.

@@ -65,8 +65,7 @@ def save_safetensors(
             )
     check_can_be_saved(layer)
     arrays = {
-        name: np.ascontiguousarray(to_numpy(array))
-        for name, array in to_torch(layer, params, prefix, head).items()
+        name: to_numpy(array) for name, array in to_torch(layer, params, prefix, head).items()
     }
     texts = {"format": "pt", **(metadata or {}), DESCRIPTION: json.dumps(to_config(layer))}
     write_atomically(path, importlib.import_module(f"{library.__name__}.numpy").save(arrays, texts))

@@ -234,7 +234,6 @@ MISTAKES = {
     "interop/safetensors.py": [
         ("(array.astype(np.uint32) << 16)", "array.astype(np.uint32)"),
         ("or key == DESCRIPTION:", "or False:"),
-        ("np.ascontiguousarray(to_numpy(array))", "to_numpy(array)"),
         ('{4: "LSTM", 3: "GRU"}', '{4: "LSTM", 3: "RNN"}'),
         ('H = own["weight_hr_l0"].shape[1] if "weight_hr_l0" in own else H', "pass"),
     ],
