@@ -174,6 +174,8 @@ def test_a_grader_that_is_killed_leaves_no_table_and_can_go_on(class_of_three, t
         env=os.environ | {"PYTHONPATH": root},
         stderr=subprocess.PIPE,
         text=True,
+        # A shell lets what it runs in the background ignore Ctrl-C, and its children, too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     journal, deadline = tmp_path / "grades.csv.unfinished", time.monotonic() + 60
     while not (journal.exists() and len(journal.read_text().splitlines()) == 4):
