@@ -242,6 +242,8 @@ def test_what_if_is_the_same_network_with_another_bias(cell):
         assert case["loss"] == pytest.approx(loss)
         for name, d in dstates.items():
             np.testing.assert_allclose(case["norms"][f"d{name}"], np.linalg.norm(d, axis=1))
+    (own,) = (case for case in N["what_if"]["cases"] if case["bias"] == N["what_if"]["start"])
+    np.testing.assert_allclose(own["gate"], np.mean(N["gates"][N["what_if"]["gate"]], axis=1))
 
 
 def test_what_is_left_out_of_the_lstm_is_what_the_page_says():
