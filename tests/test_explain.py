@@ -12,6 +12,7 @@ from npylstm import cells, cli, explain
 from npylstm.cells import Cell, GRUCell, LSTMCell, LSTMVariant, RNNCell, RNNState
 from npylstm.exercises.mistakes import MISTAKES
 from npylstm.explain import equations, source
+from npylstm.explain.document import Page, assemble
 from npylstm.models import SequenceModel
 from npylstm.sequence import Bidirectional, Dropout, Residual, Stack
 from npylstm.training import Run, RunSettings
@@ -455,6 +456,21 @@ def test_a_notebook_shows_the_page_and_how_to_keep_it():
     html = page_of(RNNCell(2, 2))._repr_html_()
     assert html.startswith("<iframe srcdoc=")
     assert '.save("page.html")' in html
+
+
+def test_no_text_in_the_numbers_can_end_the_script_and_no_number_is_none():
+    html = assemble({"cell": "</script><b>"})
+    assert "</script><b>" not in html
+    assert json.loads(re.search(r'id="numbers">(.*?)</script>', html, re.S)[1]) == {
+        "cell": "</script><b>"
+    }
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        assemble({"loss": float("nan")})
+
+
+def test_a_notebook_shows_the_page_as_one_escaped_attribute():
+    shown = Page('<p title="x">')._repr_html_()
+    assert 'srcdoc="&lt;p title=&quot;x&quot;&gt;"' in shown
 
 
 def test_script_style_and_template_stay_short_enough_to_be_read():
