@@ -418,6 +418,29 @@ def test_a_sigmoid_that_leaves_exact_zeros_is_refused(seed):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("limit", [5, 6, 7, 8, 9, 10])
+def test_a_sigmoid_that_stops_at_a_few_units_is_refused_alone_and_in_a_cell(limit, seed):
+    right = solutions.sigmoid
+
+    def limited(z):
+        return right(np.clip(z, -limit, limit))
+
+    def steps(z):
+        return np.where(abs(z) > limit, z > 0, right(z))
+
+    for answer in (limited, steps):
+        assert not check("sigmoid", answer, seed=seed).ok
+
+    def cell(x, h_prev, c_prev, W_x, W_h, b):
+        z_i, z_f, z_o, z_g = np.split(x @ W_x + h_prev @ W_h + b, 4, axis=1)
+        i, f, o, g = limited(z_i), limited(z_f), limited(z_o), np.tanh(z_g)
+        c = f * c_prev + i * g
+        return o * np.tanh(c), c, (i, f, o, g)
+
+    assert not check("lstm_cell_forward", cell, seed=seed).ok
+
+
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("name", ["rmsprop_step", "rmsprop_step_tf1"])
 def test_a_mean_square_of_zeros_stays_what_it_is(name, seed):
     right = plant(name)

@@ -241,6 +241,14 @@ def test_a_limited_quantity_inside_a_gradient_is_told_once_for_all_results(
     assert "second" not in what
 
 
+def test_a_unit_that_is_left_out_is_no_curve():
+    answer = function(
+        "def tanh_backward(dt, t):\n    dz = dt * (1 - t**2)\n    dz[..., -1] = 0\n    return dz",
+        "tanh_backward",
+    )
+    assert not [s for s in observed("tanh_backward", answer) if "dt above" in s.words]
+
+
 def test_a_curve_that_is_wrong_throughout_is_no_limit():
     name, text = IDIOMS["lstm_loop"]
     answer = function(text.replace("a_f = d_c *", "a_f = np.sin(d_c + i[n]) *"), name)

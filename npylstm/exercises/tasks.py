@@ -127,7 +127,8 @@ def _pre_activations(rng: np.random.Generator, size: Size) -> Array:
     z = 2 * _normal(rng, size.B, size.H)
     if size.edge == "saturated":
         z[:, 0] = [-1000, -40, 40, 1000]
-        z[0, 1] = 0.0
+        z[:, 1] = np.array([-11, -8, 8, 11]) * rng.uniform(0.95, 1.05, 4)
+        z[0, 2] = 0.0
     return z
 
 
@@ -157,8 +158,10 @@ def _softmax_inputs(rng: np.random.Generator, size: Size) -> Inputs:
 def _weights(rng: np.random.Generator, size: Size, gates: int) -> Inputs:
     columns = gates * size.H
     b = _normal(rng, columns)
-    if size.edge == "saturated":  # every gate: closed in one unit, open in another, free in one
-        b += 800 * rng.permuted(np.resize([-1, 0, 1], (gates, size.H)), axis=1).ravel()
+    if size.edge == "saturated":  # every gate: closed in a unit, open in another, nearly so in one
+        for k, own in enumerate(np.split(b, gates)):
+            nearly = rng.choice([-9, 9]) if k < gates - 1 else 0  # the last is a tanh, flat at 9
+            own += rng.permutation(np.resize([-800, nearly, 800], size.H))
     return {
         "W_x": _normal(rng, size.D, columns) / np.sqrt(size.D),
         "W_h": _normal(rng, size.H, columns) / np.sqrt(size.H),

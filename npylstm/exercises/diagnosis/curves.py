@@ -65,8 +65,12 @@ def curves(evidence: Evidence, found: Found, ask: Ask, left: set[str]) -> Iterat
     alone = not task.gates and "W_x" not in task.arguments
     together: dict[str, tuple[set[str], tuple[_Curve, ...]]] = {}
     for variable, values, respond in _variables(task, ask):
-        both = respond(values)
-        for block in both[0].keys() & left if both else ():
+        both, turned = respond(values), respond(values[::-1])
+        if both is None or turned is None:
+            continue
+        for block in both[0].keys() & left:
+            if not np.array_equal(both[0][block], turned[0][block][::-1], equal_nan=True):
+                continue  # it depends on the unit, and not on the number alone
             with suppress(_NoAnswer):
                 parts = tuple(_wrong_parts(variable, values, partial(_one, respond, block)))
                 together.setdefault(_say(parts), (set(), parts))[0].add(block)
