@@ -68,7 +68,7 @@ def curves(evidence: Evidence, found: Found, ask: Ask, left: set[str]) -> Iterat
         both, turned = respond(values), respond(values[::-1])
         if both is None or turned is None:
             continue
-        for block in both[0].keys() & left:
+        for block in [name for name in both[0] if name in left]:
             if not np.array_equal(both[0][block], turned[0][block][::-1], equal_nan=True):
                 continue  # it depends on the unit, and not on the number alone
             with suppress(_NoAnswer):

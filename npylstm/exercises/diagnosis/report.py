@@ -173,7 +173,7 @@ def _known(task: Task, slip: Slip) -> Statement:
 def _tell(statements: Sequence[Statement], left: set[str]) -> Diagnosis:
     """Put statements into three hints, each of which says more."""
     levels: list[tuple[str, str, str]] = []
-    for statement in statements:
+    for statement in sorted(statements, key=lambda statement: not statement.certain):
         parts = (*FORMS, "the step")
         inside = "in" if statement.place.startswith(tuple(f"{n}," for n in parts)) else "at"
         likely = "" if statement.certain else "probably "
@@ -189,7 +189,7 @@ def _tell(statements: Sequence[Statement], left: set[str]) -> Diagnosis:
     explained = frozenset().union(*(s.explains for s in statements))
     rest = ""
     if left:
-        rest = f" This explains {list_blocks(explained)}; {list_blocks(left)} has another cause."
+        rest = f" This explains {list_blocks(explained)}, and not {list_blocks(left)}."
         if any(s.fact for s in statements):
             rest = f" This is about {list_blocks(explained)}; it may not tell all about the rest."
     mistakes = tuple(statement.name for statement in statements if statement.name)

@@ -66,10 +66,14 @@ def moved_or_multiplied(evidence: Evidence, left: set[str]) -> Iterator[Statemen
         if words:
             yield Statement(name, words, frozenset(blocks))
             continue
+        alike: dict[str, set[str]] = {}
         for block in sorted(blocks):
-            words = _multiple(evidence, block) or _other(evidence, block)
-            if words:
-                yield Statement(block, words, frozenset({block}))
+            alike.setdefault(_multiple(evidence, block) or _other(evidence, block), set()).add(
+                block
+            )
+        alike.pop("", None)
+        for words, same in alike.items():
+            yield Statement(list_blocks(same), words, frozenset(same))
 
 
 def _shape(evidence: Evidence, name: str, block: str) -> str:
