@@ -127,7 +127,7 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename is None:
+        if error.errno and error.filename is None:  # without a number it has its own sentence
             error.filename = os.fspath(path)
         raise
 

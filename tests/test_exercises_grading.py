@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -20,9 +21,11 @@ import npylstm
 from npylstm.exercises import Summary, grade, to_json
 from npylstm.exercises.grading import table_of
 from npylstm.exercises.mistakes import MISTAKES
-from npylstm.exercises.report import Report, revive
+from npylstm.exercises.report import Findings, Report, revive
 from npylstm.exercises.result import Block, Result
 from npylstm.exercises.sources import solved
+from npylstm.exercises.summary import _SHOWN
+from npylstm.exercises.tasks import TASKS
 
 IMPORT = "import numpy as np\n\n\n"
 RIGHT = {name: solved(name) for name in ("sigmoid", "sigmoid_backward", "tanh_backward")}
@@ -303,3 +306,49 @@ def test_a_slip_without_a_name_is_counted_by_what_its_hint_says():
     reports = [Report("anna", {"sigmoid": slip}), Report("ben", {"sigmoid": other})]
     mistakes = {finding.mistake for finding in Summary.of(reports).findings}
     assert mistakes == {"dz_f: i in place of f", "Not explained"}
+
+
+def wrong(*mistakes):
+    return Result("sigmoid", False, 0.0, 1, {}, "", mistakes)
+
+
+def test_a_mistake_made_twice_by_one_student_counts_once_and_a_stub_is_none():
+    reports = [
+        Report("anna", {"sigmoid": wrong("a sign", "a sign")}),
+        Report("ben", {"sigmoid": wrong("no line")}, unwritten=("sigmoid",)),
+    ]
+    findings = Summary.of(reports).findings
+    assert [(one.mistake, one.submissions) for one in findings] == [("a sign", ("anna",))]
+
+
+def test_a_rare_mistake_has_a_bar_too_and_those_left_out_are_counted():
+    reports = [Report(f"s{k}", {"sigmoid": wrong("often")}) for k in range(100)]
+    rare = [f"rare {k:02}" for k in range(_SHOWN + 1)]
+    reports.append(Report("last", {"sigmoid": wrong(*rare)}))
+    _, *lines, rest = str(Summary.of(reports)).splitlines()
+    assert len(lines) == _SHOWN
+    assert all(re.search(r"\d  [█#]", line) for line in lines)
+    assert rest.strip() == "and 2 rarer mistakes"
+
+
+def verdict(file, score):
+    result = Result("sigmoid", score == 1, score, TASKS["sigmoid"].points, {}, "")
+    return json.dumps({"file": file, "result": asdict(result), "written": True, "copied": False})
+
+
+@pytest.mark.parametrize("score", [1.5, -0.5, float("inf"), float("nan")])
+def test_a_score_that_is_none_counts_nothing(score):
+    findings = Findings(["a.py"], ["sigmoid"])
+    findings.read(verdict("a.py", score))
+    assert not findings.verdicts
+    assert "made no sense" in findings.remarks[0]
+
+
+@pytest.mark.parametrize("scores", [{"a.py": 0.5, "b.py": 1.0}, {"a.py": 1.0, "b.py": 0.5}])
+def test_the_better_of_two_written_answers_counts_in_either_order(scores):
+    findings = Findings(list(scores), ["sigmoid"])
+    for file, score in scores.items():
+        findings.read(verdict(file, score))
+    report = findings.report("anna", ["sigmoid"])
+    assert report.results["sigmoid"].score == 1
+    assert scores[report.files["sigmoid"]] == 1

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import npylstm
-from npylstm.exercises import TASKS, check_file, grade
+from npylstm.exercises import TASKS, check_file, grade, submissions
 from npylstm.exercises.sources import solved
 
 IMPORT = "import numpy as np\n\n\n"
@@ -148,6 +148,44 @@ def test_a_zip_writes_nowhere_else_and_unpacks_no_bomb(tmp_path):
     assert "100 MiB" in rows["bomb.zip"]["remarks"]
     assert "leads out" in rows["link.zip"]["remarks"]
     assert not list(tmp_path.rglob("evil.py"))
+
+
+def test_a_submission_may_hold_so_many_files_and_bytes_and_no_more(tmp_path):
+    many, large = tmp_path / "many", tmp_path / "large"
+    many.mkdir()
+    large.mkdir()
+    for k in range(submissions.MAX_FILES + 1):
+        (many / f"{k:04}.py").touch()
+    for name in ("a.py", "b.py"):
+        (large / name).touch()
+        os.truncate(large / name, submissions.MAX_BYTES * 3 // 5)
+    for folder, taken in ((many, submissions.MAX_FILES), (large, 1)):
+        copy = submissions.make_copy(folder, tmp_path / f"copy of {folder.name}")
+        assert len(copy.files) == taken
+        assert copy.files == sorted(copy.files)
+        assert "was left out: a submission may hold" in copy.remarks[0]
+
+
+def test_what_the_grader_writes_is_no_submission(tmp_path):
+    for name in ("anna.py", "points.csv"):
+        (tmp_path / name).touch()
+    found = submissions.find_submissions(tmp_path, [tmp_path / "points.csv"])
+    assert found == [tmp_path / "anna.py"]
+
+
+def test_what_lies_too_deep_is_left_out(tmp_path):
+    deep = tmp_path.joinpath("deep", *"d" * 14)
+    deep.mkdir(parents=True)
+    (deep / "a.py").touch()
+    copy = submissions.make_copy(tmp_path / "deep", tmp_path / "copy")
+    assert not copy.files
+    assert "lies too deep" in copy.remarks[0]
+    archive = deep / "a.py"
+    for k in range(14):
+        inner, archive = archive, tmp_path / f"{k}.zip"
+        with zipfile.ZipFile(archive, "w") as outer:
+            outer.write(inner, inner.name)
+    assert not submissions.make_copy(archive, tmp_path / "unpacked").files
 
 
 def test_a_file_that_can_not_be_read_costs_only_itself(tmp_path, monkeypatch):
@@ -521,6 +559,18 @@ def test_memory_and_files_have_a_limit(tmp_path):
     report = check_file(python_file(tmp_path, text + BOTH), time_limit=30)
     assert report.points == 2
     assert "MemoryError" in report.remarks[0]
+    assert "File too large" in report.remarks[1]
+
+
+@linux
+def test_one_step_beyond_the_limit_of_memory_or_of_a_file_is_refused(tmp_path):
+    text = (
+        "import mmap\nroom = mmap.mmap(-1, 5 << 30, mmap.MAP_PRIVATE, mmap.PROT_READ)\n"
+        "with open('big', 'wb') as file:\n    file.truncate((1 << 28) + 1)\n"
+    )
+    report = check_file(python_file(tmp_path, text + BOTH))
+    assert report.points == 2
+    assert "Cannot allocate memory" in report.remarks[0]
     assert "File too large" in report.remarks[1]
 
 

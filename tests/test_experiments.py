@@ -26,6 +26,7 @@ from npylstm.experiments import (
 from npylstm.experiments.against_length import TEMPORAL_ORDER
 from npylstm.experiments.blocks import BlockNet
 from npylstm.sequence.unroll import unroll, unroll_backward
+from npylstm.training.optimizers import Adam, clip_by_global_norm
 
 BRIEF = {"max_updates": 10, "check_every": 5, "test_sequences": 20}
 TINY = {
@@ -192,6 +193,38 @@ def test_an_easy_task_counts_as_solved_and_a_hopeless_one_does_not():
     assert np.isin(success.updates_to_solve(EASY, "GRU", 10, **how), [20, 40]).all()
     hopeless = replace(EASY, wrong=lambda y, batch: np.ones(y.shape[:-1], bool))
     assert np.isnan(success.updates_to_solve(hopeless, "GRU", 10, **how)).all()
+
+
+def test_networks_trained_together_become_what_each_becomes_alone():
+    fixed = EASY.draw(np.random.default_rng(0), 10, 4)
+    together, one = (
+        Batch(np.stack([fixed.xs] * n, 1), np.stack([fixed.targets] * n), None) for n in (2, 1)
+    )
+    never = replace(
+        EASY,
+        draw=lambda rng, T, size: together if size[0] == 2 else one,
+        wrong=lambda y, batch: np.ones(y.shape[:-1], bool),
+    )
+    how = HOW | {"seeds": 2, "max_updates": 4, "check_every": 4, "max_norm": 0.01}
+    model, params, _ = success.train(never, "GRU", 10, **how)
+    rng = np.random.default_rng([how["seed"], 10])
+    for k, alone in enumerate([model.init(rng, np.float32) for _ in range(2)]):
+        optimizer = Adam(how["learning_rate"])
+        slots = optimizer.init(alone)
+        for _ in range(4):
+            _, grads = model.loss_and_grads(alone, fixed.xs, fixed.targets)
+            grads, _ = clip_by_global_norm(grads, how["max_norm"])
+            alone, slots = optimizer.update(alone, grads, slots)
+        for key, array in alone.items():
+            np.testing.assert_allclose(params[key][k], array, rtol=1e-4, atol=1e-6)
+
+
+def test_networks_that_exploded_are_not_trained_on():
+    drawn = []
+    counting = replace(EASY, draw=lambda *given: drawn.append(1) or EASY.draw(*given))
+    how = HOW | {"seeds": 2, "max_updates": 40, "check_every": 20, "learning_rate": 1e30}
+    success.updates_to_solve(counting, "IRNN", 10, **how)
+    assert len(drawn) == 1 + 20  # the test sequences, and a batch for each update
 
 
 def test_networks_that_explode_fail_without_a_warning():

@@ -2,6 +2,7 @@ import json
 import math
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import npylstm
 from npylstm import cells, cli, explain
 from npylstm.cells import Cell, GRUCell, LSTMCell, LSTMVariant, RNNCell, RNNState
+from npylstm.data import load_mnist
 from npylstm.exercises.mistakes import MISTAKES
 from npylstm.explain import equations, source
 from npylstm.explain.document import Page, assemble
@@ -505,6 +507,9 @@ def test_a_run_is_explained_beside_an_rnn_trained_alike(run, tmp_path, capsys):
     check_anew(N)
     assert N["rnn"]["trained"]
     assert np.shape(N["gates"]["i"]) == (28, 6)
+    digits = load_mnist().test
+    assert N["targets"] == digits.labels[3]
+    np.testing.assert_allclose(N["xs"], digits.images[3] / 255, rtol=1e-6)
     assert before == sorted(path.stat().st_mtime_ns for path in run.iterdir())
 
 
@@ -529,6 +534,12 @@ def test_bad_input_is_answered_with_one_line(arguments, message, tmp_path, monke
     assert message in said
     assert said.count("\n") == 1
     assert (tmp_path / "taken.html").read_text() == "mine"
+
+
+def test_options_of_the_cell_alone_do_not_reach_the_rnn_beside_it(run):
+    plan = explain.RunPage(run)
+    plan.settings = replace(plan.settings, cell_options={"peepholes": True})
+    assert numbers(plan.make())["rnn"]["trained"]
 
 
 def test_an_rnn_that_diverges_is_shown_untrained(run, monkeypatch):

@@ -24,7 +24,7 @@ from npylstm.plots.runs import (
     plot_losses,
     plot_mistakes,
 )
-from npylstm.plots.style import STYLES
+from npylstm.plots.style import STYLES, log_y
 
 
 @pytest.fixture
@@ -39,6 +39,16 @@ def test_losses_are_drawn_and_the_best_named(ax):
     np.testing.assert_array_equal(test.get_ydata(), [2.5, 1.5, 2])
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["training", "test"]
     assert ax.get_title() == "Test loss falls to 1.500 at epoch 2"
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"), [([0.0, 0.0], "linear"), ([0.0, 1e-9], "log")], ids=["zero", "some"]
+)
+def test_what_is_exactly_zero_is_said_and_not_drawn_on_a_logarithmic_axis(ax, values, scale):
+    ax.plot(values)
+    log_y(ax)
+    assert ax.get_yscale() == scale
+    assert [text.get_text() for text in ax.texts] == ["all exactly zero"] * (scale == "linear")
 
 
 def test_accuracy_is_drawn_and_the_last_named(ax):

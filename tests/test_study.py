@@ -38,6 +38,30 @@ def simple(**changes):
     return dataclasses.replace(study, **changes)
 
 
+# --------------------------------------------------------------------------- files
+
+
+def test_where_results_are_already_nothing_is_run(tmp_path):
+    def measure(executor, **options):
+        raise AssertionError("the study ran")
+
+    (tmp_path / "simple.png").write_bytes(b"mine")
+    with pytest.raises(FileExistsError, match=r"simple\.png exists already"):
+        simple(measure=measure).perform(tmp_path)
+
+
+def test_a_file_that_appears_while_a_study_is_saved_is_kept(tmp_path):
+    table = tmp_path / "simple.csv"
+
+    def draw(figure, result):
+        figure.savefig = lambda *_args, **_options: table.write_text("of another process")
+
+    with pytest.raises(FileExistsError, match=r"simple\.csv exists already"):
+        simple(draw=draw).perform(tmp_path)
+    assert list(tmp_path.iterdir()) == [table]
+    assert table.read_text() == "of another process"
+
+
 # --------------------------------------------------------------------------- numbers
 
 
@@ -194,6 +218,7 @@ def test_how_long_a_run_takes_is_said_before_it_starts(capsys, monkeypatch):
     assert "cliff: about 3 s on one core" in capsys.readouterr().err
     assert duration(0.2) == "about 1 s"
     assert duration(240) == "about 4 min"
+    assert duration(7200) == "about 2.0 h"
     monkeypatch.setitem(KNOWN, "adding", {"fast": 10.0})
     assert EXPERIMENTS["adding"].seconds(seeds=50) == 100
     assert simple().seconds() is None
