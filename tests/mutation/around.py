@@ -504,7 +504,6 @@ MISTAKES = {
         ("0 <= result.score <= 1)", "result.score >= 0)"),
         ("if result.ok != (result.score == 1) or", "if"),
         ("result.points != TASKS[task].points", "False"),
-        ("            del self.verdicts[file, task]\n", ""),
         (
             "sum(TASKS[name].points for name in self.counted)",
             "sum(TASKS[name].points for name in self.results)",
