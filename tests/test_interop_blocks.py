@@ -255,7 +255,7 @@ def test_of_two_coupled_gates_a_layout_keeps_the_one_it_names():
     np.testing.assert_array_equal(blocks["W_xf"], -i)
 
 
-def test_metadata_may_not_take_the_place_of_the_description(tmp_path):
+def test_metadata_may_not_take_the_place_of_the_description(path):
     cell = LSTMCell(D, H)
     with pytest.raises(ValueError, match="metadata must be texts by names other than 'npylstm'"):
-        save_safetensors(tmp_path / "a", cell, cell.init(0), metadata={"npylstm": "mine"})
+        save_safetensors(path, cell, cell.init(0), metadata={"npylstm": "mine"})
