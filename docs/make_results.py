@@ -50,6 +50,8 @@ def make(name: str, data: str | None) -> None:
     print(name, flush=True)
     fast, fast_seconds = timed(study)
     full, full_seconds = timed(study, full=True, **options) if study.fast else (fast, fast_seconds)
+    if options:  # where the folder was is of no interest to a reader
+        full.settings["data"] = data and Path(data).name
     if name in PICTURES:
         replace(full, ("png",), DOCS / "images")
     else:

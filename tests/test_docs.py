@@ -2,6 +2,7 @@
 
 import code
 import importlib.util
+import json
 import re
 import shlex
 import sys
@@ -187,3 +188,9 @@ def test_every_figure_is_shown():
     shown = "".join(path.read_text(encoding="utf-8") for path in PAGES)
     shown = re.sub(r"{picture} (\S+)", r"images/\1.png", shown)
     assert [p.name for p in DOCS.glob("images/*") if f"images/{p.name}" not in shown] == []
+
+
+@pytest.mark.parametrize("path", named(sorted(DOCS.glob("results/*.json"))))
+def test_a_result_does_not_tell_where_its_digits_lay(path):
+    data = json.loads(path.read_text("utf-8"))["settings"].get("data")
+    assert data is None or Path(data).name == data
