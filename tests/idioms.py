@@ -1,5 +1,7 @@
 """Right answers in the idioms of students: loops over the batch, einsum, classes, buffers."""
 
+import numpy as np
+
 LSTM_LOOP = (
     "lstm_cell_backward",
     """
@@ -310,3 +312,16 @@ IDIOMS = {
     "clip_loop": CLIP_LOOP,
     "jacobians": JACOBIANS,
 }
+
+
+def function(text, name):
+    namespace = {"np": np}
+    exec(text, namespace)
+    return namespace[name]
+
+
+def slip(idiom, right, wrong):
+    """Answer of an idiom with one piece of its text changed."""
+    name, text = IDIOMS[idiom]
+    assert right in text
+    return name, function(text.replace(right, wrong, 1), name)

@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from idioms import IDIOMS
+from idioms import IDIOMS, function, slip
 from mutate import mutants
 from naming import held, named_wrongly, names_in, quantities
 
@@ -19,20 +19,6 @@ from npylstm.exercises.diagnosis.smallest import _side_by_side
 from npylstm.exercises.mistakes import MISTAKES
 from npylstm.exercises.sources import plant
 from npylstm.exercises.trials import reference_trials, split_gates
-
-
-def function(text, name):
-    namespace = {"np": np}
-    exec(text, namespace)
-    return namespace[name]
-
-
-def slip(idiom, right, wrong):
-    """Answer of an idiom with one piece of its text changed."""
-    name, text = IDIOMS[idiom]
-    assert right in text
-    return name, function(text.replace(right, wrong, 1), name)
-
 
 # ---------------------------------------------------------------- forms
 

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from idioms import IDIOMS
+from idioms import IDIOMS, function, slip
 
 from npylstm.exercises import TASKS, check
 from npylstm.exercises.checker import _ask
@@ -18,19 +18,6 @@ from npylstm.exercises.diagnosis.observe import observations
 from npylstm.exercises.diagnosis.program import Program
 from npylstm.exercises.diagnosis.search import Found
 from npylstm.exercises.trials import reference_trials, split_gates
-
-
-def function(text, name):
-    namespace = {"np": np}
-    exec(text, namespace)
-    return namespace[name]
-
-
-def slip(idiom, right, wrong):
-    """Answer of an idiom with one piece of its text changed."""
-    name, text = IDIOMS[idiom]
-    assert right in text
-    return name, function(text.replace(right, wrong, 1), name)
 
 
 def observed(name, answer):

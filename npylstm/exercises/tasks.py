@@ -110,6 +110,12 @@ class Task:
         function: Function = getattr(solutions, self.name)
         return function
 
+    @property
+    def reference_forward(self) -> Function:
+        """The reference forward function: its own solution where nothing is differentiated."""
+        function: Function = getattr(solutions, self.forward or self.name)
+        return function
+
     @cached_property
     def arguments(self) -> tuple[str, ...]:
         """Names of the arguments, in order."""

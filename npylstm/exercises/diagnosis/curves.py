@@ -3,7 +3,6 @@
 One argument takes the values of a grid, one unit each; the others are the same in every unit.
 """
 
-import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from npylstm.backend import AnyArray, Array
 from npylstm.exercises.diagnosis.confirm import written_in
 from npylstm.exercises.diagnosis.evidence import Evidence
 from npylstm.exercises.diagnosis.probe import Prober
-from npylstm.exercises.diagnosis.program import Line
+from npylstm.exercises.diagnosis.program import Line, names_in
 from npylstm.exercises.diagnosis.search import Found
 from npylstm.exercises.diagnosis.smallest import Ask
 from npylstm.exercises.diagnosis.statement import Statement, list_blocks
@@ -286,7 +285,7 @@ def _short(value: float) -> str:
 
 def _rewritten(parts: tuple[_Curve, ...], line: Line) -> Iterator[str]:
     """Tell what becomes of the value of a line where numbers are limited, or others in places."""
-    names = sorted(set(re.findall(r"(?<![\w.])[a-z_]\w*(?![\w.(\[])", line.value)))
+    names = sorted(names_in(line.value))
     if all(part.like is not None for part in parts):
         yield from (f"(lambda {name}: {line.value})({_limited(parts, name)})" for name in names)
         yield _limited(parts, f"({line.value})")

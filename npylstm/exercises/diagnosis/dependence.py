@@ -9,10 +9,10 @@ import numpy as np
 
 from npylstm.backend import AnyArray
 from npylstm.exercises.diagnosis.evidence import Evidence
-from npylstm.exercises.diagnosis.probe import Prober, joined, moved, upstream_of
+from npylstm.exercises.diagnosis.probe import Prober, moved, upstream_of
 from npylstm.exercises.diagnosis.search import Found
 from npylstm.exercises.diagnosis.smallest import Ask
-from npylstm.exercises.diagnosis.statement import Statement, list_blocks, question_about
+from npylstm.exercises.diagnosis.statement import Statement, joined, list_blocks, question_about
 from npylstm.exercises.tasks import Inputs, Task, Value
 from npylstm.exercises.trials import Outputs, Trial
 

@@ -14,18 +14,19 @@ import numpy as np
 from npylstm.backend import Array
 from npylstm.exercises.diagnosis.confirm import predicted, written_in
 from npylstm.exercises.diagnosis.evidence import Evidence
-from npylstm.exercises.diagnosis.probe import Prober, joined, only, upstream_of
-from npylstm.exercises.diagnosis.program import Line
+from npylstm.exercises.diagnosis.probe import Prober, only, upstream_of
+from npylstm.exercises.diagnosis.program import Line, names_in
 from npylstm.exercises.diagnosis.search import Found
 from npylstm.exercises.diagnosis.smallest import Ask
 from npylstm.exercises.diagnosis.statement import (
     Statement,
     equation_of,
+    joined,
     list_blocks,
     question_about,
 )
 from npylstm.exercises.tasks import Inputs, Size, Task
-from npylstm.exercises.trials import Outputs, Trial, name_outputs, split_gates
+from npylstm.exercises.trials import Outputs, Trial, solve, split_gates
 
 DRAWS, DRAWS_OF_SEQUENCE = 44, 52
 FIRST_DRAWS = 3
@@ -114,8 +115,7 @@ def _without(task: Task, paths: set[str], trial: Trial) -> Outputs:
             if (task.gates[k] if task.gates else "h") in paths:
                 part[...] = 0.0
     inputs |= {name: 0 * inputs[name] for name in paths if name.startswith("p_")}
-    value = task.solution(*(inputs[name] for name in task.arguments))
-    return split_gates(task, name_outputs(task, value))
+    return split_gates(task, solve(task, inputs))
 
 
 def _part(task: Task, group: list[Term]) -> str:
@@ -369,7 +369,7 @@ def _template(mine: Exponents | None, right: Exponents | None, now: int) -> str:
         return ""
     sign = "+" if added else "*"
     body = f"({{v}}) {sign} {' * '.join([repr(constant), *factors])}"
-    names = ", ".join(sorted(set(re.findall(r"(?<![\w.])[a-z]\w*(?![\w.(\[])", body)) - {"v"}))
+    names = ", ".join(sorted(names_in(body) - {"v"}))
     return f"(lambda {names}: {body})(*map(_inside, ({names},)))" if names else body
 
 

@@ -7,10 +7,9 @@ import numpy as np
 
 from npylstm.backend import Array
 from npylstm.exercises.diagnosis.evidence import Evidence
-from npylstm.exercises.diagnosis.probe import joined
 from npylstm.exercises.diagnosis.search import Found
 from npylstm.exercises.diagnosis.smallest import Ask
-from npylstm.exercises.diagnosis.statement import Statement, equation_of, question_about
+from npylstm.exercises.diagnosis.statement import Statement, equation_of, joined, question_about
 from npylstm.exercises.tasks import Inputs, Task, Value, recorded
 from npylstm.exercises.trials import Outputs
 

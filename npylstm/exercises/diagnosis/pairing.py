@@ -14,12 +14,12 @@ import numpy as np
 from npylstm.backend import AnyArray, Array
 from npylstm.exercises.diagnosis.confirm import predicted
 from npylstm.exercises.diagnosis.evidence import Evidence
-from npylstm.exercises.diagnosis.probe import Prober, joined, only
+from npylstm.exercises.diagnosis.probe import Prober, only
 from npylstm.exercises.diagnosis.search import Found
 from npylstm.exercises.diagnosis.smallest import Ask
-from npylstm.exercises.diagnosis.statement import Statement, question_about
+from npylstm.exercises.diagnosis.statement import Statement, joined, question_about
 from npylstm.exercises.tasks import Inputs, Size, Task
-from npylstm.exercises.trials import Outputs, Trial, name_outputs, split_gates
+from npylstm.exercises.trials import Outputs, Trial, solve, split_gates
 
 COUNT = 5
 CLOSED = -800.0
@@ -183,8 +183,7 @@ def _predict(task: Task, operand: str, pattern: Pattern | None, trial: Trial) ->
     elif pattern:
         name = {"x": "xs" if "xs" in inputs else "x", "h": "h_prev"}[operand]
         inputs[name] = _together(pattern, inputs[name], len(inputs[name]))
-    value = task.solution(*(inputs[name] for name in task.arguments))
-    return split_gates(task, name_outputs(task, value))
+    return split_gates(task, solve(task, inputs))
 
 
 def _together(pattern: Pattern, values: Array, count: int) -> Array:

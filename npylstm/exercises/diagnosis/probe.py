@@ -1,14 +1,13 @@
 """Calling an answer on inputs that show one thing at a time."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
 from npylstm.backend import AnyArray
-from npylstm.exercises import solutions
 from npylstm.exercises.diagnosis.smallest import Ask
 from npylstm.exercises.tasks import Inputs, Size, Task, Value
-from npylstm.exercises.trials import Outputs, name_outputs, split_gates
+from npylstm.exercises.trials import Outputs, solve, split_gates
 
 UPSTREAM = ("dh", "dc", "dhs", "ds", "dt")
 """Arguments in which every gradient is linear."""
@@ -35,8 +34,7 @@ class Prober:
         """
         inputs = self.task.inputs(np.random.default_rng([41, seed]), self.size) | (before or {})
         with np.errstate(all="ignore"):
-            forward = getattr(solutions, self.task.forward or self.task.name)
-            inputs |= self.task.run(forward, inputs)
+            inputs |= self.task.run(self.task.reference_forward, inputs)
         return {name: inputs[name] for name in self.task.arguments}
 
     def got(self, inputs: Inputs) -> Outputs | None:
@@ -52,9 +50,7 @@ class Prober:
 
     def right(self, inputs: Inputs) -> Outputs:
         """Give the right blocks."""
-        with np.errstate(all="ignore"):
-            value = self.task.solution(*inputs.values())
-        return split_gates(self.task, name_outputs(self.task, value))
+        return split_gates(self.task, solve(self.task, inputs))
 
 
 def only(inputs: Inputs, name: str, index: Value = ...) -> Inputs:
@@ -70,12 +66,6 @@ def moved(one: Outputs, other: Outputs) -> dict[str, AnyArray]:
         block: ~np.isclose(one[block], other[block], rtol=1e-7, atol=1e-12, equal_nan=True)
         for block in one
     }
-
-
-def joined(words: Iterable[str]) -> str:
-    """Join words with commas and an "and"."""
-    *most, last = words
-    return f"{', '.join(most)} and {last}" if most else last
 
 
 def upstream_of(task: Task) -> Iterator[str]:

@@ -34,6 +34,11 @@ def variable(label: str) -> str:
     return re.sub(r"\[(\w+)\]", r"_\1", label)
 
 
+def names_in(code: str) -> set[str]:
+    """Name the variables in an expression that are neither called nor indexed."""
+    return set(re.findall(r"(?<![\w.])[a-z_]\w*(?![\w.(\[])", code))
+
+
 def disturbed(value: Value) -> Value:
     """Return something else of the same kind, to see what depends on it; None where it can't."""
     if isinstance(value, tuple | list):

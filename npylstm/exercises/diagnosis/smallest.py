@@ -5,10 +5,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from npylstm.exercises import solutions
 from npylstm.exercises.diagnosis.compare import close, noise_floor
 from npylstm.exercises.tasks import Inputs, Size, Task, Value
-from npylstm.exercises.trials import Outputs, name_outputs, split_gates
+from npylstm.exercises.trials import Outputs, solve, split_gates
 
 Ask: TypeAlias = Callable[[list[Value]], Outputs | None]
 """Call the answer on other arguments; None where it fails."""
@@ -33,9 +32,9 @@ def smallest(task: Task, ask: Ask) -> tuple[str, str] | None:
         size = Size("", *sizes)
         with np.errstate(all="ignore"):
             inputs = _rounded(task.inputs(np.random.default_rng(sum(sizes)), size))
-            inputs |= task.run(getattr(solutions, task.forward or task.name), inputs)
-            inputs = {name: inputs[name] for name in task.arguments}
-            right = name_outputs(task, task.solution(*inputs.values()))
+            inputs |= task.run(task.reference_forward, inputs)
+        inputs = {name: inputs[name] for name in task.arguments}
+        right = solve(task, inputs)
         got = ask(list(inputs.values()))
         if got is None or got.keys() != right.keys():
             continue

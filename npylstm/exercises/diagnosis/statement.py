@@ -1,7 +1,7 @@
 """What a mechanism says about an answer."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from npylstm.exercises.tasks import Task
@@ -88,4 +88,10 @@ def list_blocks(blocks: Sequence[str] | set[str] | frozenset[str]) -> str:
     said = []
     for name, gates in by_name.items():
         said.append(f"{name}[{', '.join(gates)}]" if any(gates) else name)
-    return f"{', '.join(said[:-1])} and {said[-1]}" if len(said) > 1 else said[0]
+    return joined(said)
+
+
+def joined(words: Iterable[str]) -> str:
+    """Join words with commas and an "and"."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last

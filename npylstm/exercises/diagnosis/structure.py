@@ -68,9 +68,8 @@ def moved_or_multiplied(evidence: Evidence, left: set[str]) -> Iterator[Statemen
             continue
         alike: dict[str, set[str]] = {}
         for block in sorted(blocks):
-            alike.setdefault(_multiple(evidence, block) or _other(evidence, block), set()).add(
-                block
-            )
+            words = _multiple(evidence, block) or _other(evidence, block)
+            alike.setdefault(words, set()).add(block)
         alike.pop("", None)
         for words, same in alike.items():
             yield Statement(list_blocks(same), words, frozenset(same))

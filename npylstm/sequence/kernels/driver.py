@@ -239,13 +239,16 @@ class _WeightSum:
     def __init__(self, dz: Array, us: Array) -> None:
         *networks, R, B = dz.shape
         K = us.shape[-2]
-        self.dz, self.us, self.uts = dz, list(us), list(us.swapaxes(-1, -2))
+        self.dz = dz
         self.dW = np.zeros((*networks, R, K), dz.dtype)
         self.term = np.empty_like(self.dW)
         self.waiting = 0
         self.room = self.STEPS if R * K > 2 * B * (R + K) else 1
-        self.ut = np.empty((*networks, B, K), dz.dtype) if R * K * B <= self.SMALL else None
-        if self.room > 1:
+        if self.room == 1:
+            self.uts = list(us.swapaxes(-1, -2))
+            self.ut = np.empty((*networks, B, K), dz.dtype) if R * K * B <= self.SMALL else None
+        else:
+            self.us = list(us)
             self.dzs = np.empty((*networks, R, self.room, B), dz.dtype)
             self.columns = np.empty((*networks, K, self.room, B), dz.dtype)
 
